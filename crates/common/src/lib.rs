@@ -1,0 +1,1 @@
+//! Protocol, ids and limits shared by every part of Conveyor.

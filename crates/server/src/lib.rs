@@ -1,0 +1,1 @@
+//! The Conveyor job server as a library.

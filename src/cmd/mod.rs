@@ -1,0 +1,3 @@
+//! One file (or folder) a subcommand.
+
+pub(crate) mod conformance;
