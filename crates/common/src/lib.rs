@@ -1,1 +1,13 @@
-//! Protocol, ids and limits shared by every part of Conveyor.
+//! What every part of Conveyor shares: the Gearman wire protocol, ids, priorities and limits.
+//!
+//! Pure: no socket, file, clock or runtime. Bytes go in and typed values come out, or the reverse.
+
+pub mod ids;
+pub mod limits;
+pub mod priority;
+pub mod protocol;
+pub mod time;
+
+pub use ids::{ConnId, HandlePrefix, JobNumber};
+pub use priority::Priority;
+pub use time::{Millis, UnixSeconds};
