@@ -1,1 +1,3 @@
 //! The Conveyor job server as a library.
+
+pub mod core;

@@ -1,0 +1,89 @@
+//! Admin lines that change something.
+
+use super::change::Change;
+use super::effect::{Effects, Reply};
+use super::jobs::own;
+use super::{Core, MAX_FUNCTIONS};
+use bytes::Bytes;
+use conveyor_common::ConnId;
+use conveyor_common::priority::PerPriority;
+use conveyor_common::protocol::text::Command;
+
+const OK: &[u8] = b"OK\r\n";
+
+impl Core {
+    /// Any line of the admin protocol.
+    pub(super) fn command(&mut self, conn: ConnId, command: Command, fx: &mut Effects) {
+        let text = match command {
+            Command::Status => self.report_status(),
+            Command::PriorityStatus => self.report_priority_status(),
+            Command::Workers => self.report_workers(),
+            Command::ShowJobs => self.report_jobs(),
+            Command::ShowUniqueJobs => self.report_unique_jobs(),
+            Command::Version => Bytes::from(format!("OK {}\n", self.rules.identity.version)),
+            Command::GetPid => Bytes::from(format!("OK {}\n", self.rules.identity.pid)),
+            Command::Verbose => Bytes::from(format!("OK {}\n", self.rules.identity.verbose)),
+            Command::MaxQueue { function, limits } => self.limit_queue(&function, limits, fx),
+            Command::CreateFunction(name) => self.create_function(&name, fx),
+            Command::DropFunction(name) => self.drop_function(&name, fx),
+            Command::CancelJob(handle) => self.cancel_job(&handle, fx),
+        };
+        fx.send(conn, Reply::Text(text));
+    }
+
+    /// Answers OK for an unknown function too, and then does nothing: as in gearmand.
+    fn limit_queue(&mut self, name: &Bytes, limits: PerPriority<u32>, fx: &mut Effects) -> Bytes {
+        let id = self.functions.find(name);
+        if let Some(function) = id.and_then(|id| self.functions.get_mut(id)) {
+            function.limits = limits;
+            if self.rules.durable {
+                fx.append(Change::QueueLimited { name: function.name.clone(), limits });
+            }
+        }
+        Bytes::from_static(OK)
+    }
+
+    fn create_function(&mut self, name: &Bytes, fx: &mut Effects) -> Bytes {
+        if self.functions.find(name).is_none() {
+            if self.functions.len() >= MAX_FUNCTIONS {
+                return Bytes::from_static(b"ERR QUEUE_ERROR too+many+functions\r\n");
+            }
+            self.functions.create(name);
+            if self.rules.durable {
+                fx.append(Change::FunctionCreated { name: own(name.clone()) });
+            }
+        }
+        Bytes::from_static(OK)
+    }
+
+    /// Jobs still queued go with their function: their clients are told, and nothing is left behind that
+    /// could never run.
+    fn drop_function(&mut self, name: &Bytes, fx: &mut Effects) -> Bytes {
+        let Some(id) = self.functions.find_ignoring_case(name) else {
+            return Bytes::from_static(b"ERR function not found\r\n");
+        };
+        if self.functions.get(id).is_some_and(|function| function.workers > 0 || function.running > 0) {
+            let text = b"ERR there are still connected workers or executing clients\r\n";
+            return Bytes::from_static(text);
+        }
+        self.drop_queued(id, fx);
+        if let Some(function) = self.functions.remove(id) {
+            self.stale_jobs = self.stale_jobs.saturating_sub(function.stale);
+            if self.rules.durable {
+                fx.append(Change::FunctionDropped { name: function.name });
+            }
+        }
+        Bytes::from_static(OK)
+    }
+
+    fn cancel_job(&mut self, handle: &Bytes, fx: &mut Effects) -> Bytes {
+        let number = self.rules.prefix.parse(handle);
+        match number.and_then(|number| self.jobs.by_number(number)) {
+            Some(id) => {
+                self.cancel(id, fx);
+                Bytes::from_static(OK)
+            }
+            None => Bytes::from_static(b"ERR UNKNOWN_JOB\r\n"),
+        }
+    }
+}

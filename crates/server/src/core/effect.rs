@@ -1,0 +1,146 @@
+//! What the core wants done. The shell does it, in order, and decides nothing.
+
+use super::change::Change;
+use bytes::Bytes;
+use conveyor_common::protocol::{ErrorCode, GrabForm};
+use conveyor_common::{ConnId, JobNumber};
+
+/// Effects of one or more events, in the order in which they must be carried out.
+#[derive(Debug, Default)]
+pub struct Effects {
+    list: Vec<Effect>,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Queue a packet or text for a connection.
+    Send {
+        /// To whom.
+        conn: ConnId,
+        /// What.
+        reply: Reply,
+    },
+    /// Record a change before anything queued behind this effect leaves.
+    Append(Change),
+    /// Close a connection that went beyond a limit, once what is queued for it is out.
+    Close {
+        /// Which.
+        conn: ConnId,
+        /// Why, for the log.
+        reason: &'static str,
+    },
+    /// Tell the operator.
+    Note(Note),
+}
+
+/// What goes to a connection. Handles are numbers here; the shell writes them out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are the arguments of the packets, see protocol::response")]
+pub enum Reply {
+    /// NOOP.
+    Noop,
+    /// NO_JOB.
+    NoJob,
+    /// JOB_CREATED.
+    JobCreated(JobNumber),
+    /// JOB_ASSIGN, JOB_ASSIGN_UNIQ or JOB_ASSIGN_ALL.
+    Assign { form: GrabForm, job: JobNumber, function: Bytes, unique: Bytes, reducer: Bytes, payload: Bytes },
+    /// WORK_STATUS, relayed as the worker wrote it.
+    Status { job: JobNumber, numerator: Bytes, denominator: Bytes },
+    /// WORK_COMPLETE.
+    Complete { job: JobNumber, payload: Bytes },
+    /// WORK_DATA.
+    Data { job: JobNumber, payload: Bytes },
+    /// WORK_WARNING.
+    Warning { job: JobNumber, payload: Bytes },
+    /// WORK_EXCEPTION.
+    Exception { job: JobNumber, payload: Bytes },
+    /// WORK_FAIL of the server's own making.
+    Fail(JobNumber),
+    /// WORK_FAIL with the handle exactly as the worker sent it.
+    FailAsSent(Bytes),
+    /// WORK_FAIL with a NUL behind the handle: what a client without `exceptions` gets for an exception.
+    FailTerminated(JobNumber),
+    /// ERROR.
+    Error { code: ErrorCode, text: &'static str },
+    /// STATUS_RES.
+    StatusRes { handle: Bytes, status: JobStatus },
+    /// STATUS_RES_UNIQUE.
+    StatusResUnique { unique: Bytes, status: JobStatus, clients: usize },
+    /// ECHO_RES.
+    Echo(Bytes),
+    /// OPTION_RES.
+    Option(Bytes),
+    /// Answer to an admin line, complete with line ends.
+    Text(Bytes),
+}
+
+/// What GET_STATUS tells about a job; all zero for an unknown one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JobStatus {
+    /// The job exists.
+    pub known: bool,
+    /// A worker has it.
+    pub running: bool,
+    /// Progress.
+    pub numerator: u32,
+    /// Progress when done.
+    pub denominator: u32,
+}
+
+/// Something for the operator's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A job was lost with its worker for the last time.
+    JobDropped {
+        /// Which.
+        job: JobNumber,
+        /// Its unique.
+        unique: Bytes,
+    },
+    /// A job ran longer than its worker had allowed.
+    JobTimedOut {
+        /// Which.
+        job: JobNumber,
+        /// Whose it was.
+        conn: ConnId,
+    },
+    /// A submission made a new job.
+    JobAccepted {
+        /// Its function.
+        function: Bytes,
+        /// Its unique.
+        unique: Bytes,
+    },
+}
+
+impl Effects {
+    /// Queues `reply` for `conn`.
+    pub(super) fn send(&mut self, conn: ConnId, reply: Reply) {
+        self.list.push(Effect::Send { conn, reply });
+    }
+
+    pub(super) fn append(&mut self, change: Change) {
+        self.list.push(Effect::Append(change));
+    }
+
+    pub(super) fn close(&mut self, conn: ConnId, reason: &'static str) {
+        self.list.push(Effect::Close { conn, reason });
+    }
+
+    pub(super) fn note(&mut self, note: Note) {
+        self.list.push(Effect::Note(note));
+    }
+
+    /// Takes all effects out, in order.
+    pub fn drain(&mut self) -> impl Iterator<Item = Effect> + '_ {
+        self.list.drain(..)
+    }
+
+    /// Whether nothing is to be done.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}

@@ -1,0 +1,317 @@
+//! Submissions: coalescing, limits, new jobs, start times.
+
+use super::change::{Change, Record};
+use super::effect::{Effects, Note, Reply};
+use super::functions::FunctionId;
+use super::job::{Job, JobId, Place, Standing, Watcher};
+use super::jobs::own;
+use super::timers::Timer;
+use super::{Core, MAX_FUNCTIONS};
+use bytes::Bytes;
+use conveyor_common::limits::UNIQUE_BYTES;
+use conveyor_common::protocol::{ErrorCode, SubmitKind};
+use conveyor_common::{ConnId, JobNumber, Millis, Priority};
+
+/// Handle numbers are reserved in blocks, so that a restart never gives one out again.
+const NUMBER_BLOCK: u64 = 10_000;
+
+/// A submission, whatever packet it came in.
+struct Submission {
+    function: Bytes,
+    unique: Bytes,
+    payload: Bytes,
+    priority: Priority,
+    background: bool,
+    when: i64,
+    reducer: Option<Bytes>,
+}
+
+impl Submission {
+    fn new(kind: SubmitKind, function: Bytes, unique: Bytes, payload: Bytes) -> Self {
+        let plain = Self {
+            function,
+            unique,
+            payload,
+            priority: Priority::Normal,
+            background: false,
+            when: 0,
+            reducer: None,
+        };
+        match kind {
+            SubmitKind::Job { priority, background } => Self { priority, background, ..plain },
+            SubmitKind::Epoch { when } => Self { background: true, when, ..plain },
+            SubmitKind::Reduce { reducer, background, .. } => {
+                Self { background, reducer: Some(reducer), ..plain }
+            }
+        }
+    }
+
+    fn has_long_argument(&self) -> bool {
+        self.unique.len() > UNIQUE_BYTES
+            || self.reducer.as_ref().is_some_and(|reducer| reducer.len() > UNIQUE_BYTES)
+    }
+}
+
+impl Core {
+    /// Any SUBMIT packet.
+    pub(super) fn submit(
+        &mut self,
+        now: Millis,
+        conn: ConnId,
+        kind: SubmitKind,
+        (function, unique, payload): (Bytes, Bytes, Bytes),
+        fx: &mut Effects,
+    ) {
+        let submission = Submission::new(kind, function, unique, payload);
+        if submission.has_long_argument() {
+            let text = "Unique value too large";
+            return fx.send(conn, Reply::Error { code: ErrorCode::ArgumentTooLarge, text });
+        }
+        let Some(function) = self.function_for(conn, &submission.function, fx) else { return };
+        if let Some(id) = self.jobs.coalesces(function, &submission.unique, &submission.payload) {
+            return self.join(now, conn, id, submission, fx);
+        }
+        if self.queue_is_full(function, submission.priority) {
+            let text = "Job queue is full";
+            return fx.send(conn, Reply::Error { code: ErrorCode::QueueError, text });
+        }
+        self.create_job(now, conn, function, submission, fx);
+    }
+
+    /// The function with this name, made if need be; none closes the connection.
+    pub(super) fn function_for(
+        &mut self,
+        conn: ConnId,
+        name: &Bytes,
+        fx: &mut Effects,
+    ) -> Option<FunctionId> {
+        if let Some(id) = self.functions.find(name) {
+            return Some(id);
+        }
+        if self.functions.len() >= MAX_FUNCTIONS {
+            fx.close(conn, "the server has as many functions as it can hold");
+            return None;
+        }
+        if self.rules.durable {
+            fx.append(Change::FunctionCreated { name: own(name.clone()) });
+        }
+        Some(self.functions.create(name))
+    }
+
+    fn queue_is_full(&self, function: FunctionId, priority: Priority) -> bool {
+        self.functions.get(function).is_some_and(|function| {
+            let limit = *function.limits.of(priority) as usize;
+            limit > 0 && function.total() >= limit
+        })
+    }
+
+    /// A submission joins the job that is the same. Its payload, priority and time do not matter, unless
+    /// the job had been abandoned: then it lives again with what the new submitter sent.
+    fn join(&mut self, now: Millis, conn: ConnId, id: JobId, submission: Submission, fx: &mut Effects) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        let number = job.number;
+        let function = job.function;
+        let promoted = submission.background && !job.background;
+        job.background |= submission.background;
+        let revived = job.standing == Standing::Abandoned;
+        if revived {
+            job.standing = Standing::Wanted;
+            job.payload = own(submission.payload);
+        }
+        let queued = revived && job.place == Place::Ready;
+        let priority = job.priority;
+        if promoted && self.rules.durable {
+            let record = self.record(id);
+            record.into_iter().for_each(|record| fx.append(Change::Added(record)));
+        }
+        if !submission.background {
+            self.watch(conn, id);
+        }
+        fx.send(conn, Reply::JobCreated(number));
+        if queued {
+            self.count_stale(function, false);
+            if let Some(function) = self.functions.get_mut(function) {
+                function.ready.count_runnable(priority, true);
+            }
+            self.functions.list_runnable(function);
+            self.wake_for_new_job(now, function, fx);
+        }
+    }
+
+    fn create_job(
+        &mut self,
+        now: Millis,
+        conn: ConnId,
+        function: FunctionId,
+        submission: Submission,
+        fx: &mut Effects,
+    ) {
+        let number = self.take_number(fx);
+        let scheduled = self.is_future(now, submission.when);
+        let background = submission.background;
+        fx.note(Note::JobAccepted { function: submission.function, unique: submission.unique.clone() });
+        let job = Job {
+            number,
+            function,
+            priority: submission.priority,
+            background,
+            standing: Standing::Wanted,
+            place: if scheduled { Place::Scheduled } else { Place::Ready },
+            order: self.take_order(),
+            retries: 0,
+            numerator: 0,
+            denominator: 0,
+            when: submission.when.max(0),
+            unique: own(submission.unique),
+            payload: own(submission.payload),
+            reducer: submission.reducer.map(own).map(Box::new),
+            watchers: Vec::new(),
+        };
+        let id = self.jobs.insert(job);
+        if background && self.rules.durable {
+            let record = self.record(id);
+            record.into_iter().for_each(|record| fx.append(Change::Added(record)));
+        }
+        if !background {
+            self.watch(conn, id);
+        }
+        fx.send(conn, Reply::JobCreated(number));
+        self.place_queued(id);
+        if !scheduled {
+            self.wake_for_new_job(now, function, fx);
+        }
+    }
+
+    /// Puts a job that is not with a worker into its queue or timer, and counts it.
+    pub(super) fn place_queued(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get(id) else { return };
+        let (function_id, priority, order) = (job.function, job.priority, job.order);
+        let wanted = job.standing == Standing::Wanted;
+        let Some(function) = self.functions.get_mut(function_id) else { return };
+        *function.queued.of_mut(priority) += 1;
+        if job.place == Place::Scheduled {
+            let at = self.moment_of(job.when);
+            self.timers.set(Timer::Start(id), at);
+            return;
+        }
+        function.ready.push(priority, order, id);
+        self.count_ready(function_id, priority, wanted);
+    }
+
+    /// The start time of a job has come.
+    pub(super) fn start_scheduled(&mut self, now: Millis, id: JobId, fx: &mut Effects) {
+        let Some(job) = self.jobs.get(id).filter(|job| job.place == Place::Scheduled) else { return };
+        if self.is_future(now, job.when) {
+            let at = self.moment_of(job.when);
+            return self.timers.set(Timer::Start(id), at);
+        }
+        let function = job.function;
+        self.make_ready(id);
+        self.wake_for_new_job(now, function, fx);
+    }
+
+    /// Moves a scheduled job to the ready queue, at the place its submission gave it.
+    pub(super) fn make_ready(&mut self, id: JobId) {
+        self.timers.cancel(Timer::Start(id));
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        job.place = Place::Ready;
+        let (function_id, priority, order) = (job.function, job.priority, job.order);
+        let wanted = job.standing == Standing::Wanted;
+        let Some(function) = self.functions.get_mut(function_id) else { return };
+        function.ready.push_due(order, id);
+        self.count_ready(function_id, priority, wanted);
+    }
+
+    /// Counts a job that has just entered a ready queue.
+    fn count_ready(&mut self, function_id: FunctionId, priority: Priority, wanted: bool) {
+        if !wanted {
+            return self.count_stale(function_id, true);
+        }
+        if let Some(function) = self.functions.get_mut(function_id) {
+            function.ready.count_runnable(priority, true);
+        }
+        self.functions.list_runnable(function_id);
+    }
+
+    /// Counts a queued job as one that nobody wants, or no longer.
+    pub(super) fn count_stale(&mut self, function_id: FunctionId, stale: bool) {
+        let Some(function) = self.functions.get_mut(function_id) else { return };
+        if stale {
+            function.stale += 1;
+            self.stale_jobs += 1;
+        } else {
+            function.stale = function.stale.saturating_sub(1);
+            self.stale_jobs = self.stale_jobs.saturating_sub(1);
+        }
+    }
+
+    /// gearmand compares whole seconds: a job is runnable as soon as its second has begun.
+    pub(super) const fn is_future(&self, now: Millis, when: i64) -> bool {
+        when > self.wall_seconds(now)
+    }
+
+    /// The wall clock in whole seconds since 1970-01-01 UTC.
+    const fn wall_seconds(&self, now: Millis) -> i64 {
+        (now.0.cast_signed()).saturating_add(self.wall_offset_ms).div_euclid(1000)
+    }
+
+    /// When, on the core's clock, a wall-clock second begins.
+    fn moment_of(&self, when: i64) -> Millis {
+        let at = when.saturating_mul(1000).saturating_sub(self.wall_offset_ms);
+        Millis(u64::try_from(at).unwrap_or(0))
+    }
+
+    /// Somebody set the wall clock: start times are elsewhere now.
+    pub(super) fn set_wall_clock(&mut self, offset_ms: i64) {
+        self.wall_offset_ms = offset_ms;
+        let starts: Vec<Timer> =
+            self.timers.iter().filter(|timer| matches!(timer, Timer::Start(_))).collect();
+        for timer in starts {
+            let Timer::Start(id) = timer else { continue };
+            if let Some(job) = self.jobs.get(id) {
+                self.timers.set(timer, self.moment_of(job.when));
+            }
+        }
+    }
+
+    /// Attaches a foreground submission of `conn` to a job.
+    fn watch(&mut self, conn: ConnId, id: JobId) {
+        let Some(client) = self.conns.get_mut(conn) else { return };
+        let slot = u32::try_from(client.watching.insert(id)).unwrap_or(u32::MAX);
+        if let Some(job) = self.jobs.get_mut(id) {
+            job.watchers.push(Watcher { conn, slot });
+        }
+    }
+
+    fn take_number(&mut self, fx: &mut Effects) -> JobNumber {
+        let number = self.next_number;
+        self.next_number = JobNumber(number.0.wrapping_add(1).max(1));
+        if self.rules.durable && number > self.reserved {
+            self.reserved = JobNumber(number.0.saturating_add(NUMBER_BLOCK - 1));
+            fx.append(Change::NumbersReserved { through: self.reserved });
+        }
+        number
+    }
+
+    pub(super) const fn take_order(&mut self) -> u64 {
+        self.next_order += 1;
+        self.next_order
+    }
+
+    /// What must survive of a job.
+    pub(super) fn record(&self, id: JobId) -> Option<Record> {
+        let job = self.jobs.get(id)?;
+        let function = self.functions.get(job.function)?;
+        Some(Record {
+            number: job.number,
+            order: job.order,
+            function: function.name.clone(),
+            unique: job.unique.clone(),
+            priority: job.priority,
+            reducer: job.reducer.as_deref().cloned(),
+            when: job.when,
+            retries: job.retries,
+            payload: job.payload.clone(),
+        })
+    }
+}

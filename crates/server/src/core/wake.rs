@@ -1,0 +1,317 @@
+//! Who is told that there is work: no wake-up is lost, and no herd is woken.
+//!
+//! The rule, restored after every event: for every function, the connections that were woken and are still
+//! expected back are at least as many as its runnable jobs, or nobody able is asleep.
+//!
+//! Sleepers are kept by *crew*: the connections with one set of abilities. A fleet of a thousand equal
+//! workers is one crew, so falling asleep and waking cost the same whatever the number of workers and
+//! functions.
+//!
+//! A worker that does not answer its NOOP within [`NOOP_PATIENCE_MS`] is not expected back any more: it stays
+//! woken, but somebody else is woken in its place, then more and more of them, so that frozen sleepers cost
+//! milliseconds and not a job's life.
+
+use super::conns::Nap;
+use super::effect::{Effects, Reply};
+use super::functions::FunctionId;
+use super::{Core, Wakeup};
+use conveyor_common::{ConnId, Millis};
+use slab::Slab;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+/// How long a woken worker may take to come back before others are woken instead.
+pub const NOOP_PATIENCE_MS: u64 = 20;
+
+/// How many the first unanswered NOOP wakes; each further one doubles it.
+const FIRST_ESCALATION: usize = 2;
+
+/// Names a crew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct CrewId(usize);
+
+/// The connections with one set of abilities that have ever slept with it.
+#[derive(Debug)]
+pub(super) struct Crew {
+    /// Sorted, each once.
+    functions: Box<[FunctionId]>,
+    members: usize,
+    /// Longest asleep first. Entries of connections that came back by themselves stay until met.
+    sleepers: VecDeque<(ConnId, u64)>,
+    asleep: usize,
+    /// Woken and expected back any moment.
+    pending: usize,
+}
+
+/// All crews, and the NOOPs that wait for an answer.
+#[derive(Debug, Default)]
+pub(super) struct Crews {
+    table: Slab<Crew>,
+    by_functions: HashMap<Box<[FunctionId]>, CrewId>,
+    /// NOOPs in the order in which they were sent, those with an answer among them.
+    unanswered: VecDeque<(Millis, ConnId, u64)>,
+}
+
+impl Crews {
+    fn get_mut(&mut self, id: CrewId) -> Option<&mut Crew> {
+        self.table.get_mut(id.0)
+    }
+
+    /// Asleep and expected-back connections of a crew, for the invariants.
+    pub(super) fn counts(&self, id: CrewId) -> (usize, usize) {
+        self.table.get(id.0).map_or((0, 0), |crew| (crew.asleep, crew.pending))
+    }
+
+    /// Members of every crew, for the invariants.
+    pub(super) fn members(&self) -> impl Iterator<Item = (CrewId, usize)> {
+        self.table.iter().map(|(id, crew)| (CrewId(id), crew.members))
+    }
+}
+
+impl Core {
+    /// When the oldest unanswered NOOP runs out of patience.
+    pub(super) fn next_noop_deadline(&self) -> Option<Millis> {
+        self.crews.unanswered.front().map(|(sent, ..)| sent.plus(NOOP_PATIENCE_MS))
+    }
+
+    /// PRE_SLEEP: told to come at once when there is work, else put to sleep.
+    pub(super) fn pre_sleep(&mut self, now: Millis, id: ConnId, fx: &mut Effects) {
+        let Some(conn) = self.conns.get(id) else { return };
+        let came_back_empty_handed = matches!(conn.nap, Nap::Woken { .. });
+        let work = self.choose(id).is_some();
+        self.rouse(id);
+        self.join_crew(id);
+        if work {
+            // Whoever answers a NOOP with PRE_SLEEP need not mean to work: do not count on it twice.
+            self.set_nap(now, id, Nap::Woken { fresh: !came_back_empty_handed });
+            fx.send(id, Reply::Noop);
+        } else {
+            self.set_nap(now, id, Nap::Asleep);
+        }
+        self.restore_wakeups_for(now, id, fx);
+    }
+
+    /// The connection is back, or gone: it neither sleeps nor is it expected.
+    pub(super) fn rouse(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let nap = std::mem::replace(&mut conn.nap, Nap::Awake);
+        let Some(crew) = conn.crew.and_then(|crew| self.crews.get_mut(crew)) else { return };
+        match nap {
+            Nap::Asleep => crew.asleep = crew.asleep.saturating_sub(1),
+            Nap::Woken { fresh: true } => crew.pending = crew.pending.saturating_sub(1),
+            Nap::Woken { fresh: false } | Nap::Awake => {}
+        }
+        if crew.sleepers.len() > 2 * crew.asleep + 64 {
+            let conns = &self.conns;
+            crew.sleepers.retain(|(id, count)| {
+                conns.get(*id).is_some_and(|conn| conn.nap == Nap::Asleep && conn.nap_count == *count)
+            });
+        }
+    }
+
+    fn set_nap(&mut self, now: Millis, id: ConnId, nap: Nap) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Some(crew) = conn.crew.and_then(|crew| self.crews.table.get_mut(crew.0)) else { return };
+        conn.nap = nap;
+        conn.nap_count += 1;
+        match nap {
+            Nap::Asleep => {
+                crew.asleep += 1;
+                crew.sleepers.push_back((id, conn.nap_count));
+            }
+            Nap::Woken { fresh } => {
+                if fresh {
+                    crew.pending += 1;
+                    self.crews.unanswered.push_back((now, id, conn.nap_count));
+                }
+            }
+            Nap::Awake => {}
+        }
+    }
+
+    /// The abilities of a connection change: it leaves its crew. `nap` is what it was doing.
+    pub(super) fn leave_crew(&mut self, id: ConnId) -> Nap {
+        let nap = self.conns.get(id).map_or(Nap::Awake, |conn| conn.nap);
+        self.rouse(id);
+        let Some(crew_id) = self.conns.get_mut(id).and_then(|conn| conn.crew.take()) else { return nap };
+        let Some(crew) = self.crews.get_mut(crew_id) else { return nap };
+        crew.members -= 1;
+        if crew.members == 0 {
+            let crew = self.crews.table.remove(crew_id.0);
+            self.crews.by_functions.remove(&crew.functions);
+            for function in &crew.functions {
+                if let Some(function) = self.functions.get_mut(*function) {
+                    function.crews.retain(|other| *other != crew_id);
+                }
+            }
+        }
+        nap
+    }
+
+    /// Goes on with the nap of before under the new abilities: CAN_DO while asleep must not lose a job.
+    pub(super) fn resume_nap(&mut self, now: Millis, id: ConnId, nap: Nap, fx: &mut Effects) {
+        if nap == Nap::Awake {
+            return;
+        }
+        self.join_crew(id);
+        self.set_nap(now, id, nap);
+        self.restore_wakeups_for(now, id, fx);
+    }
+
+    fn join_crew(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.crew.is_some() {
+            return;
+        }
+        let functions: BTreeSet<FunctionId> = conn.abilities.iter().map(|ability| ability.function).collect();
+        let functions: Box<[FunctionId]> = functions.into_iter().collect();
+        let crew_id = match self.crews.by_functions.get(&functions) {
+            Some(crew_id) => *crew_id,
+            None => {
+                let crew = Crew {
+                    functions: functions.clone(),
+                    members: 0,
+                    sleepers: VecDeque::new(),
+                    asleep: 0,
+                    pending: 0,
+                };
+                let crew_id = CrewId(self.crews.table.insert(crew));
+                for function in &functions {
+                    if let Some(function) = self.functions.get_mut(*function) {
+                        function.crews.push(crew_id);
+                    }
+                }
+                self.crews.by_functions.insert(functions, crew_id);
+                crew_id
+            }
+        };
+        conn.crew = Some(crew_id);
+        if let Some(crew) = self.crews.get_mut(crew_id) {
+            crew.members += 1;
+        }
+    }
+
+    /// A job of `function` became runnable.
+    pub(super) fn wake_for_new_job(&mut self, now: Millis, function: FunctionId, fx: &mut Effects) {
+        let wanted = match self.rules.wakeup {
+            Wakeup::AsNeeded => 0,
+            Wakeup::All => usize::MAX,
+            Wakeup::Count(count) => usize::from(count),
+        };
+        let missing = self.missing(function).max(wanted);
+        self.wake(now, function, missing, fx);
+    }
+
+    /// How many more have to be woken for `function`.
+    fn missing(&self, function: FunctionId) -> usize {
+        let Some(function) = self.functions.get(function) else { return 0 };
+        let runnable = function.ready.runnable_total();
+        if runnable == 0 {
+            return 0;
+        }
+        let pending: usize = function.crews.iter().map(|crew| self.crews.counts(*crew).1).sum();
+        runnable.saturating_sub(pending)
+    }
+
+    /// Restores the rule for one function.
+    pub(super) fn restore_wakeups(&mut self, now: Millis, function: FunctionId, fx: &mut Effects) {
+        let missing = self.missing(function);
+        self.wake(now, function, missing, fx);
+    }
+
+    /// Restores the rule for every function that `id` could have worked on and does not.
+    pub(super) fn restore_wakeups_for(&mut self, now: Millis, id: ConnId, fx: &mut Effects) {
+        if self.functions.runnable().is_empty() {
+            return;
+        }
+        let Some(crew) = self.conns.get(id).and_then(|conn| conn.crew) else { return };
+        for function in self.runnable_of(crew) {
+            self.restore_wakeups(now, function, fx);
+        }
+    }
+
+    /// The functions of a crew that have runnable jobs: looked up from the shorter of the two lists.
+    pub(super) fn runnable_of(&self, crew: CrewId) -> Vec<FunctionId> {
+        let Some(crew) = self.crews.table.get(crew.0) else { return Vec::new() };
+        let runnable = self.functions.runnable();
+        let has_job = |function: &FunctionId| {
+            self.functions.get(*function).is_some_and(|function| function.ready.runnable_total() > 0)
+        };
+        if crew.functions.len() <= runnable.len() {
+            crew.functions.iter().copied().filter(has_job).collect()
+        } else {
+            runnable.iter().copied().filter(|id| crew.functions.binary_search(id).is_ok()).collect()
+        }
+    }
+
+    /// Sends NOOP to up to `count` sleepers of `function`, those asleep longest first.
+    fn wake(&mut self, now: Millis, function_id: FunctionId, count: usize, fx: &mut Effects) {
+        if count == 0 {
+            return;
+        }
+        let Some(function) = self.functions.get_mut(function_id) else { return };
+        let crews = function.crews.len();
+        let start = function.crew_turn.checked_rem(crews).unwrap_or(0);
+        function.crew_turn = start + 1;
+        let mut left = count;
+        for turn in 0..crews {
+            let at = (start + turn) % crews;
+            let Some(crew) =
+                self.functions.get(function_id).and_then(|function| function.crews.get(at).copied())
+            else {
+                return;
+            };
+            while left > 0
+                && let Some(sleeper) = self.next_sleeper(crew)
+            {
+                self.rouse(sleeper);
+                self.set_nap(now, sleeper, Nap::Woken { fresh: true });
+                fx.send(sleeper, Reply::Noop);
+                left -= 1;
+            }
+        }
+    }
+
+    fn next_sleeper(&mut self, crew: CrewId) -> Option<ConnId> {
+        let crew = self.crews.table.get_mut(crew.0)?;
+        while crew.asleep > 0 {
+            let (id, count) = crew.sleepers.pop_front()?;
+            let asleep = |conn: &super::conns::Conn| conn.nap == Nap::Asleep && conn.nap_count == count;
+            if self.conns.get(id).is_some_and(asleep) {
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// NOOPs without an answer: counts on somebody else, twice as many each time.
+    pub(super) fn escalate(&mut self, now: Millis, fx: &mut Effects) {
+        let mut functions = BTreeSet::new();
+        while let Some((sent, id, count)) = self.crews.unanswered.front().copied() {
+            let conn = self.conns.get(id);
+            let open =
+                conn.is_some_and(|conn| conn.nap_count == count && conn.nap == (Nap::Woken { fresh: true }));
+            if open && now.since(sent) < NOOP_PATIENCE_MS {
+                break;
+            }
+            self.crews.unanswered.pop_front();
+            let Some(conn) = self.conns.get_mut(id).filter(|_| open) else { continue };
+            conn.nap = Nap::Woken { fresh: false };
+            let Some(crew_id) = conn.crew else { continue };
+            if let Some(crew) = self.crews.get_mut(crew_id) {
+                crew.pending = crew.pending.saturating_sub(1);
+            }
+            functions.extend(self.runnable_of(crew_id));
+        }
+        for function in functions {
+            let step = match self.functions.get_mut(function) {
+                Some(function) => {
+                    function.escalation = (function.escalation * 2).max(FIRST_ESCALATION);
+                    function.escalation
+                }
+                None => 0,
+            };
+            let count = self.missing(function).max(step);
+            self.wake(now, function, count, fx);
+        }
+    }
+}
