@@ -1,12 +1,47 @@
 //! The rules, one file an area.
 
+mod admin_changes;
+mod admin_syntax;
+mod admin_tables;
+mod coalesce;
+mod epoch;
+mod errors;
 mod framing;
+mod grab;
+mod loss;
+mod option;
+mod priority;
+mod reduce;
+mod relay;
+mod sleep;
+mod status;
+mod submit;
+mod timeout;
 
 use super::rule::Rule;
 
 /// All rules, by number.
 pub(crate) fn all() -> Vec<Rule> {
-    let mut all = [framing::RULES].concat();
+    let mut all = [
+        admin_changes::RULES,
+        admin_syntax::RULES,
+        admin_tables::RULES,
+        coalesce::RULES,
+        epoch::RULES,
+        errors::RULES,
+        framing::RULES,
+        grab::RULES,
+        loss::RULES,
+        option::RULES,
+        priority::RULES,
+        reduce::RULES,
+        relay::RULES,
+        sleep::RULES,
+        status::RULES,
+        submit::RULES,
+        timeout::RULES,
+    ]
+    .concat();
     all.sort_by_key(|rule| rule.id);
     all
 }
