@@ -67,7 +67,10 @@ fn choose(only: &[String]) -> Result<Vec<Rule>, String> {
     if let Some(word) = only.iter().find(|word| !all.iter().any(|rule| matches(rule, word))) {
         return Err(format!("no rule has an id or area that starts with {word:?} (see --list)"));
     }
-    Ok(all.into_iter().filter(|rule| only.is_empty() || only.iter().any(|word| matches(rule, word))).collect())
+    Ok(all
+        .into_iter()
+        .filter(|rule| only.is_empty() || only.iter().any(|word| matches(rule, word)))
+        .collect())
 }
 
 fn matches(rule: &Rule, word: &str) -> bool {

@@ -72,7 +72,8 @@ impl Run {
         let mut text = String::new();
         if self.expect_bugs {
             for result in self.unexpected() {
-                let found = if matches!(result.outcome, Outcome::Pass) { "a known bug passed" } else { "failed" };
+                let found =
+                    if matches!(result.outcome, Outcome::Pass) { "a known bug passed" } else { "failed" };
                 let _ = writeln!(text, "unexpected: {} {found}: {}", result.rule.id, result.rule.text);
             }
         }

@@ -157,8 +157,11 @@ impl Lane<'_> {
 
     fn check(&self, rule: &Rule, address: SocketAddr) -> Outcome {
         let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-        let ctx =
-            Ctx { address, timeout: self.plan.timeout, tag: format!("{}.{:x}", rule.id, nanoseconds & 0xfff_ffff_ffff) };
+        let ctx = Ctx {
+            address,
+            timeout: self.plan.timeout,
+            tag: format!("{}.{:x}", rule.id, nanoseconds & 0xfff_ffff_ffff),
+        };
         match (rule.run)(&ctx) {
             Ok(()) => Outcome::Pass,
             Err(failure) => Outcome::Fail(failure),

@@ -67,7 +67,8 @@ impl Template {
             if let Some(status) = server.exited() {
                 return Err(format!("`{line}` ended before it accepted a connection ({status})"));
             }
-            if Peer::connect(server.address, Duration::from_secs(2)).and_then(|mut peer| peer.sync()).is_ok() {
+            if Peer::connect(server.address, Duration::from_secs(2)).and_then(|mut peer| peer.sync()).is_ok()
+            {
                 return Ok(server);
             }
             if started.elapsed() > START_LIMIT {
@@ -152,7 +153,10 @@ mod tests {
 
     #[test]
     fn words_are_split_as_a_shell_would() {
-        assert_eq!(split_words("a  --b='c d' \"e\\\"f\" '' g\\ h").unwrap(), ["a", "--b=c d", "e\"f", "", "g h"]);
+        assert_eq!(
+            split_words("a  --b='c d' \"e\\\"f\" '' g\\ h").unwrap(),
+            ["a", "--b=c d", "e\"f", "", "g h"]
+        );
     }
 
     #[test]

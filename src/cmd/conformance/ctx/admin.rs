@@ -33,7 +33,10 @@ impl Peer {
             }
             let Some(row) = line.strip_suffix('\n') else { break };
             if row.starts_with("ERR ") {
-                return Err(Failure { received: line.into_bytes(), ..self.failure("got an error instead of a table") });
+                return Err(Failure {
+                    received: line.into_bytes(),
+                    ..self.failure("got an error instead of a table")
+                });
             }
             lines.push(row.to_owned());
         }

@@ -81,9 +81,10 @@ impl Ctx {
 
     /// The server still serves new connections.
     pub(crate) fn alive(&self) -> Checked {
-        self.peer()
-            .and_then(|mut peer| peer.sync())
-            .map_err(|failure| Failure { what: format!("the server no longer serves: {}", failure.what), ..failure })
+        self.peer().and_then(|mut peer| peer.sync()).map_err(|failure| Failure {
+            what: format!("the server no longer serves: {}", failure.what),
+            ..failure
+        })
     }
 
     /// Waits for something that the server does on its own, such as noticing a closed connection.

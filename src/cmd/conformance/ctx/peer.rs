@@ -203,7 +203,9 @@ impl Peer {
                     return Ok(Some(Arrival::Bytes));
                 }
                 Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut if Instant::now() >= deadline => return Ok(None),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut if Instant::now() >= deadline => {
+                        return Ok(None);
+                    }
                     ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
                     ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => return Ok(Some(Arrival::End)),
                     _ => return Err(self.failure(format!("cannot read: {error}"))),

@@ -1,9 +1,9 @@
 //! What clients and workers do, in the words of the protocol; each helper checks the answer.
 
 use super::packet::{
-    CAN_DO, CANT_DO, ERROR, GET_STATUS, GET_STATUS_UNIQUE, GRAB_JOB, GRAB_JOB_UNIQ, JOB_ASSIGN, JOB_ASSIGN_UNIQ,
-    JOB_CREATED, NO_JOB, NOOP, OPTION_REQ, OPTION_RES, PRE_SLEEP, STATUS_RES, STATUS_RES_UNIQUE, WORK_COMPLETE,
-    kind_name,
+    CAN_DO, CANT_DO, ERROR, GET_STATUS, GET_STATUS_UNIQUE, GRAB_JOB, GRAB_JOB_UNIQ, JOB_ASSIGN,
+    JOB_ASSIGN_UNIQ, JOB_CREATED, NO_JOB, NOOP, OPTION_REQ, OPTION_RES, PRE_SLEEP, STATUS_RES,
+    STATUS_RES_UNIQUE, WORK_COMPLETE, kind_name,
 };
 use super::{Bytes, Checked, Failure, Peer};
 

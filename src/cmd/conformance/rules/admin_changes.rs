@@ -1,7 +1,7 @@
 //! The text commands that change something: maxqueue, create, drop, cancel.
 
 use crate::cmd::conformance::ctx::packet::{
-    SUBMIT_JOB, SUBMIT_JOB_BG, SUBMIT_JOB_HIGH_BG, SUBMIT_JOB_LOW_BG, WORK_DATA, WORK_FAIL,
+    SUBMIT_JOB, SUBMIT_JOB_BG, SUBMIT_JOB_HIGH_BG, SUBMIT_JOB_LOW_BG, WORK_COMPLETE, WORK_DATA, WORK_FAIL,
 };
 use crate::cmd::conformance::ctx::{Checked, Ctx, Peer, check_eq};
 use crate::cmd::conformance::rule::rules;
@@ -29,8 +29,10 @@ rules! { "admin-changes":
     R499 [] "drop function of a function with workers is refused." => drop_with_workers;
     R500 [] "drop function reads the name in any case." => drop_any_case;
     R501 [] "drop in other forms gets ERR INVALID_ARGUMENTS." => |c| other_forms(c, "drop");
-    R502 [fresh, bug] "drop function drops the queued jobs too, and their clients get WORK_FAIL." => drop_with_jobs;
-    R503 [fresh, bug] "After drop function the dropped jobs are not listed and their function works anew." => drop_then_anew;
+    R502 [fresh, bug] "drop function drops the queued jobs too, and their clients get WORK_FAIL." =>
+        drop_with_jobs;
+    R503 [fresh, bug] "After drop function the dropped jobs are not listed and their function works anew." =>
+        drop_then_anew;
     R504 [] "cancel job of a queued job fails it for its client, and nobody is given it." => cancel_queued;
     R505 [] "cancel job of a background job is answered by OK, and nobody is given it." => cancel_background;
     R506 [] "cancel job of an unknown handle gets ERR UNKNOWN_JOB." => cancel_unknown;
@@ -39,7 +41,8 @@ rules! { "admin-changes":
     R509 [bug] "After cancel job of a running job its client gets no second end." => cancel_one_end;
     R510 [] "The worker of a cancelled job is not told." => cancel_worker_untold;
     R511 [] "Every attached client gets the WORK_FAIL of a cancelled job." => cancel_everybody;
-    R512 [bug] "A submission with the unique of a cancelled queued job is run and answered." => cancel_then_again;
+    R512 [bug] "A submission with the unique of a cancelled queued job is run and answered." =>
+        cancel_then_again;
 }
 
 fn incomplete(c: &Ctx, command: &str) -> Checked {
@@ -280,7 +283,7 @@ fn cancel_one_end(c: &Ctx) -> Checked {
     cancel(c, &h)?;
     client.expect(WORK_FAIL, &[&h])?;
     w.send(WORK_DATA, &[&h, &"late"])?;
-    w.send(13, &[&h, &"late"])?;
+    w.send(WORK_COMPLETE, &[&h, &"late"])?;
     // Whether the worker is told is not this rule's matter.
     w.drain()?;
     client.sync()

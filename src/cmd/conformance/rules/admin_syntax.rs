@@ -4,13 +4,14 @@ use crate::cmd::conformance::ctx::{Checked, Ctx, check};
 use crate::cmd::conformance::rule::rules;
 
 rules! { "admin-syntax":
-    R460 [] "An unknown command gets ERR UNKNOWN_COMMAND with the word glued on." => |c| unknown(c, "nonsense", "nonsense");
+    R460 [] "An unknown command gets ERR UNKNOWN_COMMAND with the word glued on." =>
+        |c| unknown(c, "nonsense", "nonsense");
     R461 [] "An empty line is an unknown command." => |c| unknown(c, "", "");
     R462 [] "There is no shutdown command." => shutdown;
     R463 [] "A line that begins with a blank is an unknown command." => |c| unknown(c, " status", "");
     R464 [] "A tab does not separate words." => |c| unknown(c, "show\tjobs", "show\tjobs");
     R465 [] "Command words are read in any case." => any_case;
-    R466 [] "Several blanks count as one, and blanks at the end as none." => blanks;
+    R466 [] "Several blanks between words count as one, and blanks after status as none." => blanks;
     R467 [] "Words after status, workers, version, getpid and verbose are ignored." => extra_words;
     R468 [] "A sixth word closes the connection without a reply." => six_words;
     R469 [] "A line longer than 8192 bytes closes the connection." => long_line;
@@ -48,7 +49,8 @@ fn any_case(c: &Ctx) -> Checked {
 fn blanks(c: &Ctx) -> Checked {
     let mut p = c.peer()?;
     p.table("status ")?;
-    p.table("show   jobs  ")?;
+    p.table("status  ")?;
+    p.table("show   jobs")?;
     p.table("show  unique   jobs")?;
     p.sync()
 }

@@ -1,7 +1,7 @@
 //! The text commands that answer with a table, and those that answer with a line about the server.
 
 use crate::cmd::conformance::ctx::packet::{
-    SET_CLIENT_ID, SUBMIT_JOB, SUBMIT_JOB_BG, SUBMIT_JOB_HIGH, SUBMIT_JOB_LOW, req,
+    ECHO_REQ, ECHO_RES, SET_CLIENT_ID, SUBMIT_JOB, SUBMIT_JOB_BG, SUBMIT_JOB_HIGH, SUBMIT_JOB_LOW, req,
 };
 use crate::cmd::conformance::ctx::{Checked, Ctx, check, check_eq};
 use crate::cmd::conformance::rule::rules;
@@ -14,7 +14,8 @@ rules! { "admin-tables":
     R434 [] "status gives queued and running jobs, running jobs and workers of a function." => status;
     R435 [] "prioritystatus gives the queued jobs of each priority and the workers." => priorities;
     R436 [] "A function without jobs and workers stays listed." => stays_listed;
-    R437 [] "workers lists every connection with its number, numeric address, id and abilities." => workers_row;
+    R437 [] "workers lists every connection with its number, numeric address, id and abilities." =>
+        workers_row;
     R438 [] "workers lists abilities newest first." => newest_first;
     R439 [] "workers lists a repeated ability repeatedly." => repeated;
     R440 [] "A connection without an id is listed with a dash." => dash;
@@ -164,17 +165,21 @@ fn one_line(c: &Ctx, command: &str, number: bool) -> Checked {
     p.command(command)?;
     let line = p.line()?;
     let value = line.strip_prefix("OK ").and_then(|rest| rest.strip_suffix('\n')).unwrap_or_default();
-    let good = if number { value.parse::<u32>().is_ok() } else { value.starts_with(|first: char| first.is_ascii_digit()) };
+    let good = if number {
+        value.parse::<u32>().is_ok()
+    } else {
+        value.starts_with(|first: char| first.is_ascii_digit())
+    };
     check(good && !value.contains(['\r', ' ']), format!("the answer is {line:?}"))?;
     p.sync()
 }
 
 fn verbose(c: &Ctx) -> Checked {
     let mut p = c.peer()?;
-    p.raw(&[b"verbose\r\n".to_vec(), req(16, &[&"after"])].concat())?;
+    p.raw(&[b"verbose\r\n".to_vec(), req(ECHO_REQ, &[&"after"])].concat())?;
     let line = p.line()?;
     let levels = ["FATAL", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG"];
     let level = line.strip_prefix("OK ").and_then(|rest| rest.strip_suffix('\n')).unwrap_or_default();
     check(levels.contains(&level), format!("the answer is {line:?}"))?;
-    p.expect(17, &[&"after"])
+    p.expect(ECHO_RES, &[&"after"])
 }

@@ -1,21 +1,24 @@
 //! Jobs with the same function and unique are one job.
 
 use crate::cmd::conformance::ctx::packet::{
-    SUBMIT_JOB, SUBMIT_JOB_BG, SUBMIT_JOB_EPOCH, SUBMIT_JOB_HIGH, SUBMIT_JOB_LOW, SUBMIT_REDUCE_JOB, WORK_COMPLETE,
-    WORK_DATA,
+    SUBMIT_JOB, SUBMIT_JOB_BG, SUBMIT_JOB_EPOCH, SUBMIT_JOB_HIGH, SUBMIT_JOB_LOW, SUBMIT_REDUCE_JOB,
+    WORK_COMPLETE, WORK_DATA,
 };
 use crate::cmd::conformance::ctx::{Checked, Ctx, check, check_eq};
 use crate::cmd::conformance::rule::rules;
 
 rules! { "coalesce":
-    R200 [] "Two foreground submissions with one unique get one handle, and both clients the result." => fg_fg;
+    R200 [] "Two foreground submissions with one unique get one handle, and both clients the result." =>
+        fg_fg;
     R201 [] "A background submission joins a foreground job." => |c| joins(c, SUBMIT_JOB, SUBMIT_JOB_BG);
     R202 [] "A foreground submission joins a background job and gets its result." => fg_joins_bg;
-    R203 [] "Two background submissions with one unique are one job." => |c| joins(c, SUBMIT_JOB_BG, SUBMIT_JOB_BG);
+    R203 [] "Two background submissions with one unique are one job." =>
+        |c| joins(c, SUBMIT_JOB_BG, SUBMIT_JOB_BG);
     R204 [] "The same unique for two functions makes two jobs." => two_functions;
     R205 [] "Jobs with an empty unique are never one job." => |c| apart(c, ("", "x"), ("", "x"));
     R206 [] "Jobs with the unique - and the same payload are one job." => dash_same;
-    R207 [] "Jobs with the unique - and different payloads are two jobs." => |c| apart(c, ("-", "x"), ("-", "y"));
+    R207 [] "Jobs with the unique - and different payloads are two jobs." =>
+        |c| apart(c, ("-", "x"), ("-", "y"));
     R208 [] "Jobs with the unique - and an empty payload are two jobs." => |c| apart(c, ("-", ""), ("-", ""));
     R209 [] "Uniques that differ in case are two jobs." => |c| apart(c, ("unique", "x"), ("UNIQUE", "x"));
     R210 [] "The payload of the first submission counts." => first_payload;
@@ -26,8 +29,10 @@ rules! { "coalesce":
     R215 [] "SUBMIT_JOB_EPOCH joins an unfinished job." => epoch_joins;
     R216 [] "SUBMIT_REDUCE_JOB joins an unfinished job." => reduce_joins;
     R217 [] "When one of two clients leaves, the other still gets the result." => one_leaves;
-    R218 [bug] "A submission with the unique of an abandoned queued job is run and answered." => onto_abandoned;
-    R219 [bug] "A submission with the unique of an abandoned running job is answered." => onto_abandoned_running;
+    R218 [bug] "A submission with the unique of an abandoned queued job is run and answered." =>
+        onto_abandoned;
+    R219 [bug] "A submission with the unique of an abandoned running job is answered." =>
+        onto_abandoned_running;
     R220 [bug] "A background job outlives a foreground client that joined it and left." => bg_fg_leaves;
     R221 [bug] "A foreground job that a background submission joined outlives its client." => promoted;
     R222 [] "Uniques of 63 bytes that differ in the last byte are two jobs." => sixty_three;
@@ -35,7 +40,8 @@ rules! { "coalesce":
     R224 [] "The unique # has no meaning of its own and coalesces like others." => hash_sign;
     R225 [] "A job stays one when its worker is lost." => after_loss;
     R226 [] "A submission that joined is one job in the counts." => counts_once;
-    R227 [bug] "A foreground job that a background submission joined is listed as background." => promoted_listed;
+    R227 [bug] "A foreground job that a background submission joined is listed as background." =>
+        promoted_listed;
 }
 
 /// Two kinds of submission with one unique are one job, which runs once.

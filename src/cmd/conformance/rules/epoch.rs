@@ -12,7 +12,8 @@ rules! { "epoch":
     R361 [] "SUBMIT_JOB_EPOCH with the time 0 may be grabbed at once." => |c| now(c, "0");
     R362 [] "SUBMIT_JOB_EPOCH with a negative time may be grabbed at once." => |c| now(c, "-5");
     R363 [] "SUBMIT_JOB_EPOCH with a word for a time may be grabbed at once." => |c| now(c, "soon");
-    R364 [] "The time of SUBMIT_JOB_EPOCH ends at its first character that is no digit." => |c| now(c, "12x9999999999");
+    R364 [] "The time of SUBMIT_JOB_EPOCH ends at its first character that is no digit." =>
+        |c| now(c, "12x9999999999");
     R365 [] "A job of the far future is not given out." => far_future;
     R366 [] "A job of the future is counted and listed as a background job." => listed;
     R367 [slow] "A job of the future is given out once its time has come." => due;
@@ -27,7 +28,8 @@ rules! { "epoch":
     R376 [] "Two epoch jobs with one unique are one job." => coalesces;
     R377 [] "An epoch job keeps its unique and its payload, empty or not." => unchanged;
     R378 [] "A job of the future can be cancelled." => cancelled;
-    R379 [slow] "A background job that joins one of the future does not run it earlier." => joining_is_not_earlier;
+    R379 [] "A background job that joins one of the future does not run it earlier." =>
+        joining_is_not_earlier;
 }
 
 /// The time in this many whole seconds, in the clock of this machine.

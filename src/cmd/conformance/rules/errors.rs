@@ -1,9 +1,9 @@
 //! Requests that are refused, with the exact error and the connection kept or closed.
 
 use crate::cmd::conformance::ctx::packet::{
-    CAN_DO, CAN_DO_TIMEOUT, ERROR, GET_STATUS, GET_STATUS_UNIQUE, GRAB_JOB, JOB_ASSIGN, SUBMIT_JOB, SUBMIT_JOB_BG,
-    SUBMIT_JOB_EPOCH, SUBMIT_JOB_HIGH, SUBMIT_JOB_HIGH_BG, SUBMIT_JOB_LOW, SUBMIT_JOB_LOW_BG, WORK_COMPLETE,
-    WORK_DATA, WORK_EXCEPTION, WORK_FAIL, WORK_STATUS, WORK_WARNING,
+    CAN_DO, CAN_DO_TIMEOUT, ERROR, GET_STATUS, GET_STATUS_UNIQUE, GRAB_JOB, JOB_ASSIGN, SUBMIT_JOB,
+    SUBMIT_JOB_BG, SUBMIT_JOB_EPOCH, SUBMIT_JOB_HIGH, SUBMIT_JOB_HIGH_BG, SUBMIT_JOB_LOW, SUBMIT_JOB_LOW_BG,
+    WORK_COMPLETE, WORK_DATA, WORK_EXCEPTION, WORK_FAIL, WORK_STATUS, WORK_WARNING,
 };
 use crate::cmd::conformance::ctx::{Bytes, Checked, Ctx, Peer, check, check_eq};
 use crate::cmd::conformance::rule::rules;
@@ -13,7 +13,8 @@ rules! { "errors":
     R041 [] "NOOP as a request gets ERROR INVALID_COMMAND." => |c| unexpected(c, 6, &[]);
     R042 [] "JOB_CREATED as a request gets ERROR INVALID_COMMAND." => |c| unexpected(c, 8, &[&"h"]);
     R043 [] "NO_JOB as a request gets ERROR INVALID_COMMAND." => |c| unexpected(c, 10, &[]);
-    R044 [] "JOB_ASSIGN as a request gets ERROR INVALID_COMMAND." => |c| unexpected(c, 11, &[&"h", &"f", &"x"]);
+    R044 [] "JOB_ASSIGN as a request gets ERROR INVALID_COMMAND." =>
+        |c| unexpected(c, 11, &[&"h", &"f", &"x"]);
     R045 [] "ECHO_RES as a request gets ERROR INVALID_COMMAND." => |c| unexpected(c, 17, &[&"x"]);
     R046 [] "ERROR as a request gets ERROR INVALID_COMMAND." => |c| unexpected(c, 19, &[&"c", &"t"]);
     R047 [] "STATUS_RES as a request gets ERROR INVALID_COMMAND." =>
@@ -28,7 +29,8 @@ rules! { "errors":
         |c| unexpected(c, 40, &[&"h", &"f", &"u", &"r", &"x"]);
     R053 [] "STATUS_RES_UNIQUE as a request gets ERROR INVALID_COMMAND." =>
         |c| unexpected(c, 42, &[&"u", &"0", &"0", &"0", &"0", &"0"]);
-    R054 [] "SUBMIT_JOB with a unique of 65 bytes gets ERROR ARGUMENT_TOO_LARGE." => |c| unique_65(c, SUBMIT_JOB);
+    R054 [] "SUBMIT_JOB with a unique of 65 bytes gets ERROR ARGUMENT_TOO_LARGE." =>
+        |c| unique_65(c, SUBMIT_JOB);
     R055 [] "SUBMIT_JOB_BG with a unique of 65 bytes gets ERROR ARGUMENT_TOO_LARGE." =>
         |c| unique_65(c, SUBMIT_JOB_BG);
     R056 [] "The HIGH and LOW submissions refuse a unique of 65 bytes too." => unique_65_priorities;
@@ -51,9 +53,11 @@ rules! { "errors":
         |c| unknown_job(c, WORK_FAIL, &[], NO_SUCH_RESULT);
     R069 [] "WORK_EXCEPTION for an unknown handle gets ERROR JOB_NOT_FOUND." =>
         |c| unknown_job(c, WORK_EXCEPTION, &[&"x"], NO_SUCH_EXCEPTION);
-    R070 [] "WORK_DATA and WORK_WARNING from another connection than the job's worker get ERROR JOB_NOT_FOUND." =>
+    R070 []
+        "WORK_DATA and WORK_WARNING from another connection than the job's worker get ERROR JOB_NOT_FOUND." =>
         |c| stranger(c, &[(WORK_DATA, &[&"x"], NO_SUCH_JOB), (WORK_WARNING, &[&"x"], NO_SUCH_JOB)]);
-    R071 [] "WORK_STATUS, COMPLETE and FAIL from another connection than the job's worker get ERROR JOB_NOT_FOUND." =>
+    R071 []
+        "WORK_STATUS, COMPLETE and FAIL from another connection than the job's worker get ERROR JOB_NOT_FOUND." =>
         |c| stranger(c, &[
             (WORK_STATUS, &[&"1", &"2"], NO_SUCH_RESULT),
             (WORK_COMPLETE, &[&"x"], NO_SUCH_RESULT),
@@ -63,16 +67,18 @@ rules! { "errors":
         |c| stranger(c, &[(WORK_EXCEPTION, &[&"x"], NO_SUCH_EXCEPTION)]);
     R073 [] "WORK_COMPLETE for a job that nobody has grabbed gets ERROR JOB_NOT_FOUND." => complete_queued;
     R074 [] "A second WORK_COMPLETE for the same job gets ERROR JOB_NOT_FOUND." => complete_twice;
-    R075 [racy] "WORK_STATUS with a denominator of 12 characters is dropped without a reply." => long_denominator;
-    R076 [fresh, bug11] "CAN_DO_TIMEOUT with a number of 20 digits closes the connection and the server lives on." =>
+    R075 [racy] "WORK_STATUS with a denominator of 12 characters is dropped without a reply." =>
+        long_denominator;
+    R076 [fresh, bug11]
+        "CAN_DO_TIMEOUT with a number of 20 digits closes the connection and the server lives on." =>
         timeout_overflow;
     R077 [fresh, racy] "SUBMIT_JOB_EPOCH with a number of 20 digits closes the connection without a reply." =>
         epoch_overflow;
     R078 [] "A function name of 8000 bytes is accepted." => long_name;
-    R079 [] "SUBMIT_JOB with a function name of 9000 bytes closes the connection without a reply." => |c| name_9000(c,
-        SUBMIT_JOB);
-    R080 [] "CAN_DO with a function name of 9000 bytes closes the connection without a reply." => |c| name_9000(c,
-        CAN_DO);
+    R079 [] "SUBMIT_JOB with a function name of 9000 bytes closes the connection without a reply." =>
+        |c| name_9000(c, SUBMIT_JOB);
+    R080 [] "CAN_DO with a function name of 9000 bytes closes the connection without a reply." =>
+        |c| name_9000(c, CAN_DO);
     R081 [fresh] "The empty function name is a name like any other." => empty_name;
     R082 [] "After an error the same connection serves submissions as before." => kept_after_errors;
 }
@@ -232,7 +238,11 @@ fn long_name(c: &Ctx) -> Checked {
 fn name_9000(c: &Ctx, kind: u32) -> Checked {
     let f = c.name(&"n".repeat(9000));
     let mut p = c.peer()?;
-    if kind == CAN_DO { p.send(kind, &[&f])? } else { p.send(kind, &[&f, &"", &"x"])? }
+    if kind == CAN_DO {
+        p.send(kind, &[&f])?
+    } else {
+        p.send(kind, &[&f, &"", &"x"])?
+    }
     p.closed()?;
     c.alive()
 }

@@ -31,12 +31,14 @@ rules! { "framing":
     R021 [] "A text command ends with LF or with CR LF." => line_ends;
     R022 [] "A connection that ends within a packet disturbs nobody." => cut_connection;
     R023 [] "NUL bytes after the last argument belong to the payload." => nul_in_payload;
-    R024 [] "WORK_COMPLETE without the NUL after its handle drops the connection without a reply." => complete_short;
+    R024 [] "WORK_COMPLETE without the NUL after its handle drops the connection without a reply." =>
+        complete_short;
     R025 [] "SUBMIT_JOB with too few NUL bytes drops the connection without a reply." => submit_short;
     R026 [] "A connection closed for bad bytes leaves other connections alone." => neighbour;
     R027 [fresh] "A header that announces 4 GiB does not stop the server." => huge_length;
     R028 [fresh] "Two hundred connections are served at a time." => many_connections;
-    R029 [] "A header with the magic \\0RES and an unknown type closes the connection." => response_unknown_type;
+    R029 [] "A header with the magic \\0RES and an unknown type closes the connection." =>
+        response_unknown_type;
     R030 [] "A hundred thousand bytes of small packets are all answered." => small_packets;
     R031 [] "A header with length 0 for SUBMIT_JOB drops the connection without a reply." => submit_empty;
     R032 [] "What was sent in the same segment before bad bytes is still handled." => before_bad_bytes;

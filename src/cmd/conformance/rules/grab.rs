@@ -1,16 +1,18 @@
 //! Grabbing: what a worker may do, and what it is given.
 
 use crate::cmd::conformance::ctx::packet::{
-    CAN_DO, CAN_DO_TIMEOUT, CANT_DO, GRAB_JOB, GRAB_JOB_ALL, GRAB_JOB_UNIQ, JOB_ASSIGN, JOB_ASSIGN_UNIQ, NO_JOB,
-    RESET_ABILITIES, SET_CLIENT_ID, SUBMIT_JOB, SUBMIT_JOB_BG, req,
+    CAN_DO, CAN_DO_TIMEOUT, CANT_DO, GRAB_JOB, GRAB_JOB_ALL, GRAB_JOB_UNIQ, JOB_ASSIGN, JOB_ASSIGN_UNIQ,
+    NO_JOB, RESET_ABILITIES, SET_CLIENT_ID, SUBMIT_JOB, SUBMIT_JOB_BG, req,
 };
 use crate::cmd::conformance::ctx::{Checked, Ctx, check_eq};
 use crate::cmd::conformance::rule::rules;
 
 rules! { "grab":
     R120 [] "GRAB_JOB of a connection without abilities gets NO_JOB." => |c| grab_nothing(c, GRAB_JOB);
-    R121 [] "GRAB_JOB_UNIQ of a connection without abilities gets NO_JOB." => |c| grab_nothing(c, GRAB_JOB_UNIQ);
-    R122 [] "GRAB_JOB_ALL of a connection without abilities gets NO_JOB." => |c| grab_nothing(c, GRAB_JOB_ALL);
+    R121 [] "GRAB_JOB_UNIQ of a connection without abilities gets NO_JOB." =>
+        |c| grab_nothing(c, GRAB_JOB_UNIQ);
+    R122 [] "GRAB_JOB_ALL of a connection without abilities gets NO_JOB." =>
+        |c| grab_nothing(c, GRAB_JOB_ALL);
     R123 [] "GRAB_JOB gets JOB_ASSIGN with handle, function and payload." => grab_plain;
     R124 [] "GRAB_JOB_UNIQ gets JOB_ASSIGN_UNIQ with the unique before the payload." => grab_uniq;
     R125 [] "GRAB_JOB_ALL gets JOB_ASSIGN_UNIQ when the job has no reducer." => grab_all;
@@ -19,7 +21,8 @@ rules! { "grab":
     R128 [] "A job is given to one worker only." => once;
     R129 [] "A worker may hold several jobs." => several;
     R130 [] "Jobs of one priority are given out in the order of their submission." => fifo;
-    R131 [] "CAN_DO, CANT_DO, RESET_ABILITIES, CAN_DO_TIMEOUT and SET_CLIENT_ID are not answered." => no_answers;
+    R131 [] "CAN_DO, CANT_DO, RESET_ABILITIES, CAN_DO_TIMEOUT and SET_CLIENT_ID are not answered." =>
+        no_answers;
     R132 [] "After CANT_DO a worker is given no job of that function." => cant_do;
     R133 [] "After RESET_ABILITIES a worker is given no job at all." => reset;
     R134 [] "A worker is given jobs of its own functions only." => own_functions;

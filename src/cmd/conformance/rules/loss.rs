@@ -1,7 +1,8 @@
 //! Workers and clients that go away, and what becomes of their jobs.
 
 use crate::cmd::conformance::ctx::packet::{
-    NO_JOB, RESET_ABILITIES, SUBMIT_JOB, SUBMIT_JOB_BG, SUBMIT_JOB_HIGH, WORK_COMPLETE, WORK_DATA, WORK_FAIL, WORK_STATUS,
+    GRAB_JOB, NO_JOB, RESET_ABILITIES, SUBMIT_JOB, SUBMIT_JOB_BG, SUBMIT_JOB_HIGH, WORK_COMPLETE, WORK_DATA,
+    WORK_FAIL, WORK_STATUS,
 };
 use crate::cmd::conformance::ctx::{Checked, Ctx, Peer, check_eq};
 use crate::cmd::conformance::rule::rules;
@@ -17,18 +18,22 @@ rules! { "loss":
     R307 [] "CANT_DO of a running job's function gives the job back." => |c| gives_back(c, false);
     R308 [] "RESET_ABILITIES gives the running jobs back." => |c| gives_back(c, true);
     R309 [] "The client of a job that came back gets the result of the second worker." => second_result;
-    R310 [] "A foreground client that leaves abandons its queued job, which stays in the counts." => abandoned_counts;
+    R310 [] "A foreground client that leaves abandons its queued job, which stays in the counts." =>
+        abandoned_counts;
     R311 [] "An abandoned queued job is given to nobody and is gone after the look-up." => abandoned_gone;
     R312 [] "The worker of an abandoned job may finish it without an error." => abandoned_finishes;
     R313 [] "An abandoned job that loses its worker is run by nobody." => abandoned_lost;
     R314 [] "A client that half-closes its connection has left." => half_close;
-    R315 [options("--job-retries=1")] "With --job-retries=1 the client gets WORK_FAIL after the first loss." =>
+    R315 [options("--job-retries=1")]
+        "With --job-retries=1 the client gets WORK_FAIL after the first loss." =>
         |c| fails_after(c, 1);
-    R316 [options("--job-retries=2")] "With --job-retries=2 the client gets WORK_FAIL after the second loss." =>
+    R316 [options("--job-retries=2")]
+        "With --job-retries=2 the client gets WORK_FAIL after the second loss." =>
         |c| fails_after(c, 2);
     R317 [options("--job-retries=1")] "A job dropped after its retries is listed no more." => dropped_gone;
     R318 [options("--job-retries=1")] "CANT_DO counts as a loss." => cant_do_counts;
-    R319 [options("--job-retries=1")] "Every attached client gets the WORK_FAIL of a dropped job." => everybody_told;
+    R319 [options("--job-retries=1")] "Every attached client gets the WORK_FAIL of a dropped job." =>
+        everybody_told;
     R320 [only11, options("--job-retries=0")] "--job-retries=0 is no limit." => unlimited;
     R321 [only20, options("--job-retries=0")] "--job-retries=0 is no second try." => |c| fails_after(c, 1);
     R322 [only20, options("--job-retries=-1")] "--job-retries=-1 is no limit." => unlimited;
@@ -286,6 +291,6 @@ fn client_untold(c: &Ctx) -> Checked {
     c.until_job(&h, [1, 0, 0])?;
     client.sync()?;
     let mut idle = c.worker(&[&c.name("g")])?;
-    idle.send(9, &[])?;
+    idle.send(GRAB_JOB, &[])?;
     idle.expect(NO_JOB, &[])
 }

@@ -12,15 +12,17 @@ rules! { "option":
     R412 [] "An unknown option gets ERROR UNKNOWN_OPTION." => |c| unknown(c, "nonsense");
     R413 [] "An empty option gets ERROR UNKNOWN_OPTION." => |c| unknown(c, "");
     R414 [] "A very long option gets ERROR UNKNOWN_OPTION." => |c| unknown(c, &"x".repeat(1000));
-    R415 [] "An option that only begins like a known one gets ERROR UNKNOWN_OPTION." => |c| unknown(c, "exceptions2");
+    R415 [] "An option that only begins like a known one gets ERROR UNKNOWN_OPTION." =>
+        |c| unknown(c, "exceptions2");
     R416 [] "The option counts for its own connection only." => own_connection;
     R417 [] "The option may be asked for twice." => twice;
     R418 [] "A worker's OPTION_REQ is answered too, even while it sleeps." => asleep;
     R419 [] "SET_CLIENT_ID is shown in workers." => |c| client_id(c, "some-id", "some-id");
     R420 [] "A client id may hold blanks." => |c| client_id(c, "some id here", "some id here");
     R421 [] "A client id ends at its first NUL." => |c| client_id(c, "id\0junk", "id");
-    R422 [] "A client id of 80 bytes and more is shown whole." => |c| client_id(c, &"i".repeat(80), &"i".repeat(80));
+    R422 [] "A client id of 127 bytes is shown whole." => |c| long_id(c, 127);
     R423 [] "The last SET_CLIENT_ID counts." => last_id;
+    R424 [] "A client id of more than 127 bytes is cut to 127." => |c| long_id(c, 200);
 }
 
 fn known(c: &Ctx, option: &str) -> Checked {
@@ -74,6 +76,14 @@ fn client_id(c: &Ctx, sent: &str, shown: &str) -> Checked {
     w.sync()?;
     let abilities = w.abilities_of(&format!("{}.{shown}", c.tag))?;
     check_eq("the abilities after the id", abilities, Some(format!(" {f}")))
+}
+
+fn long_id(c: &Ctx, length: usize) -> Checked {
+    let mut w = c.peer()?;
+    let id = format!("{}{}", c.tag, "i".repeat(length.saturating_sub(c.tag.len())));
+    w.send(SET_CLIENT_ID, &[&id])?;
+    w.sync()?;
+    check_eq("the abilities after the id", w.abilities_of(id.get(..127).unwrap_or(&id))?, Some(String::new()))
 }
 
 fn last_id(c: &Ctx) -> Checked {

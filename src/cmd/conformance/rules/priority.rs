@@ -14,7 +14,8 @@ rules! { "priority":
     R184 [only11] "The function registered last is drained before the others." => drained;
     R185 [only11, options("--round-robin")] "With --round-robin the functions take turns." => take_turns;
     R186 [only11] "Priorities do not compare across functions." => not_across;
-    R187 [only11, options("--round-robin")] "With --round-robin priorities do not compare across functions either." =>
+    R187 [only11, options("--round-robin")]
+        "With --round-robin priorities do not compare across functions either." =>
         not_across_round_robin;
     R188 [only20] "The functions of a worker take turns." => take_turns;
     R189 [only20] "Priorities compare across functions." => across;

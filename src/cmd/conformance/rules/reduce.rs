@@ -1,14 +1,16 @@
 //! SUBMIT_REDUCE_JOB and its background form.
 
 use crate::cmd::conformance::ctx::packet::{
-    GRAB_JOB_ALL, JOB_ASSIGN_ALL, SUBMIT_JOB_HIGH_BG, SUBMIT_JOB_LOW_BG, SUBMIT_REDUCE_JOB, SUBMIT_REDUCE_JOB_BG,
+    GRAB_JOB_ALL, JOB_ASSIGN_ALL, SUBMIT_JOB_HIGH_BG, SUBMIT_JOB_LOW_BG, SUBMIT_REDUCE_JOB,
+    SUBMIT_REDUCE_JOB_BG,
 };
 use crate::cmd::conformance::ctx::{Checked, Ctx, check_eq};
 use crate::cmd::conformance::rule::rules;
 
 rules! { "reduce":
     R390 [] "SUBMIT_REDUCE_JOB is answered by JOB_CREATED and its client gets the result." => foreground;
-    R391 [] "GRAB_JOB_ALL of a reduce job gets JOB_ASSIGN_ALL with the reducer before the payload." => assign_all;
+    R391 [] "GRAB_JOB_ALL of a reduce job gets JOB_ASSIGN_ALL with the reducer before the payload." =>
+        assign_all;
     R392 [] "GRAB_JOB of a reduce job gets a plain JOB_ASSIGN." => assign;
     R393 [] "GRAB_JOB_UNIQ of a reduce job gets a plain JOB_ASSIGN_UNIQ." => assign_uniq;
     R394 [] "SUBMIT_REDUCE_JOB_BACKGROUND makes a background job." => background;

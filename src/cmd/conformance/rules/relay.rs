@@ -9,17 +9,21 @@ use crate::cmd::conformance::rule::rules;
 rules! { "relay":
     R270 [] "WORK_DATA is relayed unchanged." => |c| relayed(c, WORK_DATA, b"da\0ta");
     R271 [] "WORK_WARNING is relayed unchanged." => |c| relayed(c, WORK_WARNING, b"wa\0rn");
-    R272 [] "WORK_STATUS is relayed unchanged, whatever its numbers are." => |c| relayed(c, WORK_STATUS, b"abc\0-1");
+    R272 [] "WORK_STATUS is relayed unchanged, whatever its numbers are." =>
+        |c| relayed(c, WORK_STATUS, b"abc\0-1");
     R273 [] "WORK_DATA with an empty payload is relayed." => |c| relayed(c, WORK_DATA, b"");
     R274 [] "WORK_COMPLETE is relayed unchanged and ends the job." => complete;
     R275 [] "WORK_COMPLETE with a payload of one mebibyte arrives whole." => large_result;
     R276 [] "WORK_FAIL is relayed unchanged and ends the job." => fail;
     R277 [] "WORK_FAIL is relayed byte for byte, even with more behind its handle." => fail_with_junk;
     R278 [] "WORK_EXCEPTION goes unchanged to a client that asked for exceptions." => exception_wanted;
-    R279 [] "A client that did not ask gets WORK_FAIL with handle and NUL for a WORK_EXCEPTION." => exception_unwanted;
+    R279 [] "A client that did not ask gets WORK_FAIL with handle and NUL for a WORK_EXCEPTION." =>
+        exception_unwanted;
     R280 [] "Of two clients each gets a WORK_EXCEPTION as it asked for." => exception_mixed;
-    R281 [] "WORK_EXCEPTION ends the job, so that a WORK_FAIL after it gets ERROR JOB_NOT_FOUND." => fail_after_exception;
-    R282 [options("--exceptions")] "With --exceptions every client gets WORK_EXCEPTION." => exceptions_by_default;
+    R281 [] "WORK_EXCEPTION ends the job, so that a WORK_FAIL after it gets ERROR JOB_NOT_FOUND." =>
+        fail_after_exception;
+    R282 [options("--exceptions")] "With --exceptions every client gets WORK_EXCEPTION." =>
+        exceptions_by_default;
     R283 [] "Reports arrive in the order in which the worker sent them." => in_order;
     R284 [] "Reports reach every attached client." => everybody;
     R285 [] "Reports reach no other connection." => nobody_else;
@@ -135,7 +139,7 @@ fn in_order(c: &Ctx) -> Checked {
 
 fn everybody(c: &Ctx) -> Checked {
     let (client, mut w, h) = running(c)?;
-    let mut clients = vec![client, c.peer()?, c.peer()?];
+    let mut clients = [client, c.peer()?, c.peer()?];
     for client in clients.iter_mut().skip(1) {
         client.submit(SUBMIT_JOB, c.name("f"), "u", "x")?;
     }

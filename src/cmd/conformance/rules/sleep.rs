@@ -1,6 +1,8 @@
 //! Sleeping workers and who is woken. Rules that count NOOPs look at what is sent first, and answer it quickly.
 
-use crate::cmd::conformance::ctx::packet::{ECHO_REQ, GRAB_JOB, NOOP, PRE_SLEEP, SUBMIT_JOB, SUBMIT_JOB_BG, SUBMITS};
+use crate::cmd::conformance::ctx::packet::{
+    ECHO_REQ, GRAB_JOB, NOOP, PRE_SLEEP, SUBMIT_JOB, SUBMIT_JOB_BG, SUBMITS,
+};
 use crate::cmd::conformance::ctx::{Checked, Ctx, Failure, Peer, check, check_eq};
 use crate::cmd::conformance::rule::rules;
 use std::time::{Duration, Instant};
@@ -14,7 +16,8 @@ rules! { "sleep":
     R155 [] "A worker that is not asleep gets no NOOP." => awake;
     R156 [] "A woken worker that has grabbed and not slept again gets no NOOP." => grabbed;
     R157 [] "A worker that was woken, worked and slept again is woken again." => woken_again;
-    R158 [bug] "A worker that was woken, found nothing to grab and slept again is woken again." => sleeps_without_grab;
+    R158 [bug] "A worker that was woken, found nothing to grab and slept again is woken again." =>
+        sleeps_without_grab;
     R159 [] "A GRAB_JOB that finds nothing ends the sleep." => grab_ends_sleep;
     R160 [] "A submission that coalesces wakes nobody." => coalesced_wakes_nobody;
     R161 [options("--worker-wakeup=1")] "With --worker-wakeup=1 a job wakes one of three sleepers." =>
@@ -178,7 +181,7 @@ fn wakes(c: &Ctx, count: usize) -> Checked {
     for round in 0..ROUNDS {
         let f = c.name(&round.to_string());
         let mut client = c.peer()?;
-        let mut workers = vec![c.worker(&[&f])?, c.worker(&[&f])?, c.worker(&[&f])?];
+        let mut workers = [c.worker(&[&f])?, c.worker(&[&f])?, c.worker(&[&f])?];
         workers.iter_mut().try_for_each(Peer::sleep)?;
         let started = Instant::now();
         client.submit(SUBMIT_JOB_BG, &f, "", "x")?;
@@ -194,7 +197,7 @@ fn in_turn(c: &Ctx) -> Checked {
     'rounds: for round in 0..ROUNDS {
         let f = c.name(&round.to_string());
         let mut client = c.peer()?;
-        let mut workers = vec![c.worker(&[&f])?, c.worker(&[&f])?, c.worker(&[&f])?];
+        let mut workers = [c.worker(&[&f])?, c.worker(&[&f])?, c.worker(&[&f])?];
         let mut order = Vec::new();
         for _ in 0..workers.len() {
             workers.iter_mut().try_for_each(Peer::sleep)?;
@@ -226,7 +229,7 @@ fn in_turn(c: &Ctx) -> Checked {
 
 fn at_least_one(c: &Ctx) -> Checked {
     let f = c.name("f");
-    let mut workers = vec![c.worker(&[&f])?, c.worker(&[&f])?, c.worker(&[&f])?];
+    let mut workers = [c.worker(&[&f])?, c.worker(&[&f])?, c.worker(&[&f])?];
     workers.iter_mut().try_for_each(Peer::sleep)?;
     c.peer()?.submit(SUBMIT_JOB_BG, &f, "", "x")?;
     check(!woken_ones(&mut workers)?.is_empty(), "nobody was woken")
@@ -276,7 +279,7 @@ fn forgets_abandoned(c: &Ctx) -> Checked {
 fn all_for_as_many(c: &Ctx) -> Checked {
     let f = c.name("f");
     let mut client = c.peer()?;
-    let mut workers = vec![c.worker(&[&f])?, c.worker(&[&f])?, c.worker(&[&f])?];
+    let mut workers = [c.worker(&[&f])?, c.worker(&[&f])?, c.worker(&[&f])?];
     workers.iter_mut().try_for_each(Peer::sleep)?;
     for _ in 0..workers.len() {
         client.submit(SUBMIT_JOB_BG, &f, "", "x")?;

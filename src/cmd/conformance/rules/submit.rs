@@ -1,8 +1,8 @@
 //! Submissions: the answer, handles, order, payloads and names.
 
 use crate::cmd::conformance::ctx::packet::{
-    JOB_CREATED, SUBMIT_JOB, SUBMIT_JOB_BG, SUBMIT_JOB_EPOCH, SUBMIT_JOB_HIGH, SUBMIT_JOB_LOW, SUBMIT_REDUCE_JOB, SUBMITS,
-    WORK_COMPLETE, req,
+    GRAB_JOB, JOB_CREATED, SUBMIT_JOB, SUBMIT_JOB_BG, SUBMIT_JOB_EPOCH, SUBMIT_JOB_HIGH, SUBMIT_JOB_LOW,
+    SUBMIT_REDUCE_JOB, SUBMITS, WORK_COMPLETE, req,
 };
 use crate::cmd::conformance::ctx::{Checked, Ctx, check, check_eq};
 use crate::cmd::conformance::rule::rules;
@@ -14,7 +14,8 @@ rules! { "submit":
     R093 [] "Two submissions without a unique get two handles." => two_handles;
     R094 [fresh] "Handle numbers count from 1 upwards." => handles_count;
     R095 [fresh] "A submission that coalesces uses up no handle number." => coalesced_takes_no_number;
-    R096 [options("--job-handle-prefix=conv")] "With --job-handle-prefix=X handles are X:1, X:2 and so on." => prefix;
+    R096 [options("--job-handle-prefix=conv")] "With --job-handle-prefix=X handles are X:1, X:2 and so on." =>
+        prefix;
     R097 [options("--job-handle-prefix=pppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppp"), bug]
         "With a prefix of 62 characters handles differ and stay within 63 bytes." => long_prefix;
     R098 [] "JOB_CREATED comes before any other packet of its job." => created_first;
@@ -51,7 +52,9 @@ fn all_kinds(c: &Ctx) -> Checked {
 
 fn number_of(handle: &str) -> Checked<u64> {
     let number = handle.rsplit(':').next().and_then(|number| number.parse().ok());
-    number.ok_or_else(|| crate::cmd::conformance::ctx::Failure::new(format!("{handle:?} does not end in a number")))
+    number.ok_or_else(|| {
+        crate::cmd::conformance::ctx::Failure::new(format!("{handle:?} does not end in a number"))
+    })
 }
 
 fn handle_form(c: &Ctx) -> Checked {
@@ -110,7 +113,7 @@ fn created_first(c: &Ctx) -> Checked {
         w.sleep()?;
         client.send(SUBMIT_JOB, &[&f, &"", &payload])?;
         w.noop()?;
-        w.send(9, &[])?;
+        w.send(GRAB_JOB, &[])?;
         let handle = w.packet()?.text(0, 3);
         w.send(WORK_COMPLETE, &[&handle, &payload])?;
         client.expect(JOB_CREATED, &[&handle])?;
