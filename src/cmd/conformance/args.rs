@@ -56,7 +56,8 @@ pub(crate) struct Args {
     pub(crate) jobs: u8,
 
     /// How long an expected packet may take
-    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(10..))]
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(10..))]
     pub(crate) timeout_ms: u64,
 
     /// Succeed only if exactly the rules that gearmand is known to break failed

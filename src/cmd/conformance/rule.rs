@@ -135,7 +135,10 @@ impl Rule {
 
 /// A table of rules of one area: `R001 [fresh, bug] "Sentence." => function;`.
 macro_rules! rules {
-    ($area:literal: $( $id:ident [$( $flag:ident $( ($value:literal) )? ),*] $text:literal => $run:expr; )*) => {
+    (
+        $area:literal:
+        $( $id:ident [$( $flag:ident $( ($value:literal) )? ),*] $text:literal => $run:expr; )*
+    ) => {
         /// The rules of this area.
         pub(crate) const RULES: &[$crate::cmd::conformance::rule::Rule] = &[$(
             $crate::cmd::conformance::rule::Rule::new(stringify!($id), $area, $text, $run)

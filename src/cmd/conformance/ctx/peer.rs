@@ -103,7 +103,7 @@ impl Peer {
         Err(Failure { expected, received: packet.bytes(), ..self.failure(what) })
     }
 
-    /// An echo comes back and nothing before it: all that was sent is handled, and nothing was answered to it.
+    /// An echo comes back and nothing before it: what was sent is handled, and nothing was answered to it.
     pub(crate) fn sync(&mut self) -> Checked {
         let mark = self.send_echo()?;
         self.expect(ECHO_RES, &[&mark])

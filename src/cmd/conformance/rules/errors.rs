@@ -57,7 +57,7 @@ rules! { "errors":
         "WORK_DATA and WORK_WARNING from another connection than the job's worker get ERROR JOB_NOT_FOUND." =>
         |c| stranger(c, &[(WORK_DATA, &[&"x"], NO_SUCH_JOB), (WORK_WARNING, &[&"x"], NO_SUCH_JOB)]);
     R071 []
-        "WORK_STATUS, COMPLETE and FAIL from another connection than the job's worker get ERROR JOB_NOT_FOUND." =>
+        "WORK_STATUS, COMPLETE and FAIL from another connection than the worker's get ERROR JOB_NOT_FOUND." =>
         |c| stranger(c, &[
             (WORK_STATUS, &[&"1", &"2"], NO_SUCH_RESULT),
             (WORK_COMPLETE, &[&"x"], NO_SUCH_RESULT),

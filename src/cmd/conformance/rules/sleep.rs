@@ -1,4 +1,4 @@
-//! Sleeping workers and who is woken. Rules that count NOOPs look at what is sent first, and answer it quickly.
+//! Sleeping workers and who is woken. Rules that count NOOPs look at what is sent first, and answer quickly.
 
 use crate::cmd::conformance::ctx::packet::{
     ECHO_REQ, GRAB_JOB, NOOP, PRE_SLEEP, SUBMIT_JOB, SUBMIT_JOB_BG, SUBMITS,
