@@ -6,14 +6,31 @@ use std::process::ExitCode;
 
 /// The whole Gearman stack in one binary.
 #[derive(Debug, Parser)]
-#[command(name = "conveyor", version, disable_help_subcommand = true)]
+#[command(name = "conveyor", version, disable_help_subcommand = true, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  conveyor all-in-one                     a server with demo workers on this machine
+  gearman -f reverse hello                ... and a first job for it
+  conveyor server --listen 10.0.0.5       a job server for the network
+  conveyor admin status                   what it is doing
+  conveyor conformance 127.0.0.1:4730     check any Gearman server
+
+Exit codes: 0 success, 1 failure (the message says what to do), 2 wrong usage.";
+
 #[derive(Debug, Subcommand)]
+#[command(rename_all = "kebab-case")]
 enum Command {
+    /// Run the job server: a drop-in replacement for gearmand
+    Server(Box<cmd::server::Args>),
+    /// Run a server and demo workers in one process, for a first look and for development
+    AllInOne(cmd::all_in_one::Args),
+    /// Ask a running server, or tell it something
+    Admin(cmd::admin::Args),
     /// Check any Gearman server against numbered protocol rules
     Conformance(cmd::conformance::Args),
 }
@@ -22,6 +39,9 @@ impl Cli {
     /// Runs the chosen subcommand to its end.
     pub(crate) fn run(self) -> ExitCode {
         match self.command {
+            Command::Server(args) => cmd::server::run(&args),
+            Command::AllInOne(args) => cmd::all_in_one::run(&args),
+            Command::Admin(args) => cmd::admin::run(&args),
             Command::Conformance(args) => cmd::conformance::run(&args),
         }
     }

@@ -2,10 +2,20 @@
 
 mod cli;
 mod cmd;
+mod gearmand;
+mod logging;
+mod port_owner;
+mod settings;
+mod signals;
 
 use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    let name = words.next().unwrap_or_default();
+    if gearmand::is_called_gearmand(&name) {
+        return gearmand::run(words);
+    }
     cli::Cli::parse().run()
 }

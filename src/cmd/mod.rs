@@ -1,3 +1,6 @@
 //! One file (or folder) a subcommand.
 
+pub(crate) mod admin;
+pub(crate) mod all_in_one;
 pub(crate) mod conformance;
+pub(crate) mod server;

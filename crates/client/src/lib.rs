@@ -1,1 +1,3 @@
-//! A Gearman client and admin client.
+//! Talking to a Gearman server from outside: the admin client.
+
+pub mod admin;

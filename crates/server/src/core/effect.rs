@@ -76,6 +76,33 @@ pub enum Reply {
     Text(Bytes),
 }
 
+impl Reply {
+    /// The job whose handle the reply carries, when the core wrote it.
+    #[must_use]
+    pub const fn job(&self) -> Option<JobNumber> {
+        match self {
+            Self::JobCreated(job)
+            | Self::Assign { job, .. }
+            | Self::Status { job, .. }
+            | Self::Complete { job, .. }
+            | Self::Data { job, .. }
+            | Self::Warning { job, .. }
+            | Self::Exception { job, .. }
+            | Self::Fail(job)
+            | Self::FailTerminated(job) => Some(*job),
+            Self::Noop
+            | Self::NoJob
+            | Self::FailAsSent(_)
+            | Self::Error { .. }
+            | Self::StatusRes { .. }
+            | Self::StatusResUnique { .. }
+            | Self::Echo(_)
+            | Self::Option(_)
+            | Self::Text(_) => None,
+        }
+    }
+}
+
 /// What GET_STATUS tells about a job; all zero for an unknown one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JobStatus {

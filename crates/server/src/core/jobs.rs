@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 /// Payloads and keys up to this many bytes are copied when a job is stored, so that a small job does not
 /// pin the read buffer it arrived in.
-const COPY_BYTES: usize = 4096;
+const COPY_BYTES: usize = 32 * 1024;
 
 /// A unique of one dash: jobs with it are the same when their payload is.
 const DASH: &[u8] = b"-";
