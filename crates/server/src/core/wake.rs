@@ -77,7 +77,12 @@ impl Core {
     pub(super) fn pre_sleep(&mut self, now: Millis, id: ConnId, fx: &mut Effects) {
         let Some(conn) = self.conns.get(id) else { return };
         let came_back_empty_handed = matches!(conn.nap, Nap::Woken { .. });
+        let asleep = conn.nap == Nap::Asleep;
         let work = self.choose(id).is_some();
+        if asleep && !work {
+            // It keeps its place among the sleepers.
+            return;
+        }
         self.rouse(id);
         self.join_crew(id);
         if work {
