@@ -37,9 +37,16 @@ impl Ready {
         }
     }
 
-    /// Appends a job at the tail of its queue.
+    /// Puts a job at its place in its queue. That is the tail, except in replay, which may meet a job that
+    /// became a background job late.
     pub(super) fn push(&mut self, priority: Priority, order: u64, id: JobId) {
-        self.queues.of_mut(priority).push_back((order, id));
+        let queue = self.queues.of_mut(priority);
+        if queue.back().is_none_or(|(last, _)| *last < order) {
+            queue.push_back((order, id));
+        } else {
+            let at = queue.partition_point(|(other, _)| *other < order);
+            queue.insert(at, (order, id));
+        }
     }
 
     /// Puts a job whose start time has come at the place of its submission.

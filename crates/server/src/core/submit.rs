@@ -247,7 +247,7 @@ impl Core {
 
     /// gearmand compares whole seconds: a job is runnable as soon as its second has begun.
     pub(super) const fn is_future(&self, now: Millis, when: i64) -> bool {
-        when > self.wall_seconds(now)
+        when > 0 && when > self.wall_seconds(now)
     }
 
     /// The wall clock in whole seconds since 1970-01-01 UTC.
