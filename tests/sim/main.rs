@@ -11,7 +11,7 @@
 
 mod behaviour;
 mod bugs;
-mod model;
+
 mod observer;
 mod rig;
 mod rng;
