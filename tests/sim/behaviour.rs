@@ -162,8 +162,10 @@ fn exceptions_reach_those_who_asked_and_are_failures_for_the_rest() {
     rig.grab(worker);
     let exception = Request::WorkException { handle: handle(number.0), payload: bytes("why") };
     let told = rig.ask(worker, exception);
-    let expected =
-        vec![(asked, Reply::Exception { job: number, payload: bytes("why") }), (plain, Reply::FailTerminated(number))];
+    let expected = vec![
+        (asked, Reply::Exception { job: number, payload: bytes("why") }),
+        (plain, Reply::FailTerminated(number)),
+    ];
     assert_eq!(told, expected);
 }
 

@@ -109,7 +109,9 @@ fn bug_each_job_of_a_worker_has_its_own_timeout() {
         let worker = rig.connect();
         rig.ask(worker, Request::CanDoTimeout { function: bytes("f"), timeout_ms: 1000 });
         let client = rig.connect();
-        (0..2).for_each(|_| drop(rig.submit(client, Submit::fg("f"))));
+        for _ in 0..2 {
+            rig.submit(client, Submit::fg("f"));
+        }
         rig.grab(worker);
         rig.pass(600);
         rig.grab(worker);
@@ -152,10 +154,7 @@ fn bug_drop_function_leaves_no_job_behind() {
     let replies = rig.replies(Event::Command { conn: client, command: line });
     assert_eq!(
         replies,
-        vec![
-            (client, Reply::Fail(JobNumber(number))),
-            (client, Reply::Text(bytes("OK\r\n"))),
-        ]
+        vec![(client, Reply::Fail(JobNumber(number))), (client, Reply::Text(bytes("OK\r\n"))),]
     );
     assert_eq!(rig.command(client, "show jobs"), ".\n");
     assert_eq!(rig.core.job_count(), 0);
@@ -172,18 +171,19 @@ fn bug_a_cancelled_running_job_ends_once_for_its_client() {
     let cancel = || conveyor_common::protocol::text::Command::CancelJob(handle(number));
     let replies = rig.replies(Event::Command { conn: admin, command: cancel() });
     assert!(replies.contains(&(client, Reply::Fail(JobNumber(number)))), "{replies:?}");
-    assert_eq!(rig.complete(worker, number, "late"), vec![], "no error for the worker, nothing for the client");
+    assert_eq!(
+        rig.complete(worker, number, "late"),
+        vec![],
+        "no error for the worker, nothing for the client"
+    );
 }
 
 #[test]
 fn bug_a_reduce_job_with_a_long_unique_is_refused_not_cut() {
     let mut rig = Rig::new(rules());
     let client = rig.connect();
-    let reduce = |reducer: &str| SubmitKind::Reduce {
-        reducer: bytes(reducer),
-        ignored: bytes(""),
-        background: false,
-    };
+    let reduce =
+        |reducer: &str| SubmitKind::Reduce { reducer: bytes(reducer), ignored: bytes(""), background: false };
     let long = "u".repeat(65);
     for replies in [
         rig.submit_kind(client, reduce("r"), "f", &long, "p"),

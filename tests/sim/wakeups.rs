@@ -39,7 +39,9 @@ fn explicit_counts_wake_that_many_and_take_turns() {
 #[test]
 fn an_unanswered_noop_wakes_two_four_eight_more() {
     let mut rig = Rig::new(rules());
-    (0..100).for_each(|_| drop(rig.sleeper(&["f"])));
+    for _ in 0..100 {
+        rig.sleeper(&["f"]);
+    }
     let client = rig.connect();
     assert_eq!(submit(&mut rig, client, "f").len(), 1);
     assert_eq!(noops(&rig.pass(NOOP_PATIENCE_MS - 1)).len(), 0);
@@ -53,7 +55,9 @@ fn an_unanswered_noop_wakes_two_four_eight_more() {
 #[test]
 fn with_all_but_one_sleeper_frozen_no_job_waits_a_second() {
     let mut rig = Rig::new(rules());
-    (0..999).for_each(|_| drop(rig.sleeper(&["f"])));
+    for _ in 0..999 {
+        rig.sleeper(&["f"]);
+    }
     let alive = rig.sleeper(&["f"]);
     let client = rig.connect();
     for _ in 0..20 {
@@ -119,7 +123,9 @@ fn bug_a_worker_that_answers_noop_with_pre_sleep_is_woken_again() {
 #[test]
 fn a_coalesced_submission_wakes_nobody() {
     let mut rig = Rig::new(rules());
-    (0..3).for_each(|_| drop(rig.sleeper(&["f"])));
+    for _ in 0..3 {
+        rig.sleeper(&["f"]);
+    }
     let client = rig.connect();
     let kind = || SubmitKind::Job { priority: conveyor_common::Priority::Normal, background: true };
     assert_eq!(noops(&rig.submit_kind(client, kind(), "f", "u", "p")).len(), 1);
