@@ -23,7 +23,7 @@ Examples:
   conveyor all-in-one                       then, elsewhere:  gearman -f reverse hello
   conveyor all-in-one --port 4731           when 4730 is taken
   gearman -f wc < /etc/passwd               lines, words and bytes
-  gearman -s -f sleep 3                     with progress
+  gearman -f sleep 3                     with progress
 
 Functions: echo reverse upper wc sleep fail
 Exit codes: 0 stopped when told to (Ctrl-C), 1 could not start, 2 wrong usage.";

@@ -51,7 +51,7 @@ fn every_demo_function_answers_a_stock_client() {
     assert_eq!(gearman(&it.port, &["-f", "upper", "loud"]), (Some(0), "LOUD".to_owned()));
     assert_eq!(gearman(&it.port, &["-f", "wc", "one two"]), (Some(0), "0 2 7\n".to_owned()));
     assert_eq!(gearman(&it.port, &["-f", "fail", "x"]).0, Some(1));
-    let (code, printed) = gearman(&it.port, &["-s", "-f", "sleep", "0.2"]);
+    let (code, printed) = gearman(&it.port, &["-f", "sleep", "0.2"]);
     assert_eq!(code, Some(0));
     assert!(printed.contains("50% Complete") && printed.contains("slept 0.2 s"), "{printed}");
 }

@@ -56,7 +56,7 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn spawn(command: &mut Command) -> Self {
-        let child = command.stdin(Stdio::null()).spawn();
+        let child = command.spawn();
         Self { child: child.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")) }
     }
 
