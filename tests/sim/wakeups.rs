@@ -131,3 +131,42 @@ fn a_coalesced_submission_wakes_nobody() {
     assert_eq!(noops(&rig.submit_kind(client, kind(), "f", "u", "p")).len(), 1);
     assert_eq!(noops(&rig.submit_kind(client, kind(), "f", "u", "p")).len(), 0);
 }
+
+#[test]
+fn unanswered_noops_under_a_backlog_that_never_ends_do_not_add_up() {
+    let mut rig = Rig::new(rules());
+    let client = rig.connect();
+    let alive = rig.worker(&["f"]);
+    rig.submit(client, Submit::bg("f"));
+    // Workers that die between PRE_SLEEP and GRAB, one after the other, while somebody works all the time.
+    for _ in 0..100 {
+        rig.submit(client, Submit::bg("f"));
+        let dead = rig.worker(&["f"]);
+        assert_eq!(noops(&rig.ask(dead, Request::PreSleep)), vec![dead]);
+        rig.pass(NOOP_PATIENCE_MS);
+        assert!(rig.grab(alive).is_some());
+        rig.close(dead);
+    }
+    // One more of them is no reason to wake everybody.
+    let dead = rig.worker(&["f"]);
+    assert_eq!(noops(&rig.ask(dead, Request::PreSleep)), vec![dead]);
+    let (_, _) = rig.grab(alive).expect("a job");
+    for _ in 0..50 {
+        rig.sleeper(&["f"]);
+    }
+    let frozen = submit(&mut rig, client, "f");
+    assert_eq!(frozen.len(), 0, "`dead` is still expected");
+    assert_eq!(noops(&rig.pass(NOOP_PATIENCE_MS)).len(), 2);
+}
+
+#[test]
+fn patience_ends_even_when_nobody_else_works_for_a_very_long_time() {
+    let mut rig = Rig::new(rules());
+    let client = rig.connect();
+    rig.submit(client, Submit::bg("f"));
+    for _ in 0..200 {
+        let dead = rig.worker(&["f"]);
+        assert_eq!(noops(&rig.ask(dead, Request::PreSleep)), vec![dead]);
+        rig.pass(NOOP_PATIENCE_MS);
+    }
+}

@@ -29,7 +29,7 @@ pub(super) struct Function {
     pub(super) crews: Vec<CrewId>,
     /// Which crew is woken first next time.
     pub(super) crew_turn: usize,
-    /// How many sleepers the next unanswered NOOP wakes.
+    /// How many sleepers the last unanswered NOOP woke; 0 when somebody took a job since.
     pub(super) escalation: usize,
     /// Position in [`Functions::runnable`].
     runnable_at: Option<usize>,

@@ -208,6 +208,8 @@ impl Core {
                 let queued = function.queued.of_mut(priority);
                 *queued = queued.saturating_sub(1);
                 function.ready.count_runnable(priority, false);
+                // Somebody is alive: the next unanswered NOOP is the first one again.
+                function.escalation = 0;
                 self.functions.list_runnable(function_id);
                 return Some(id);
             }

@@ -310,7 +310,7 @@ impl Core {
         for function in functions {
             let step = match self.functions.get_mut(function) {
                 Some(function) => {
-                    function.escalation = (function.escalation * 2).max(FIRST_ESCALATION);
+                    function.escalation = function.escalation.saturating_mul(2).max(FIRST_ESCALATION);
                     function.escalation
                 }
                 None => 0,
