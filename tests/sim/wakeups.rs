@@ -170,3 +170,18 @@ fn patience_ends_even_when_nobody_else_works_for_a_very_long_time() {
         rig.pass(NOOP_PATIENCE_MS);
     }
 }
+
+#[test]
+fn a_woken_worker_that_only_changes_its_abilities_gets_no_more_patience() {
+    let mut rig = Rig::new(rules());
+    let (fickle, other) = (rig.sleeper(&["f"]), rig.sleeper(&["f"]));
+    let client = rig.connect();
+    let start = rig.now;
+    let mut woken = submit(&mut rig, client, "f");
+    assert_eq!(woken, vec![fickle]);
+    while !woken.contains(&other) {
+        assert!(rig.now.since(start) <= NOOP_PATIENCE_MS, "the job still waits for `fickle`");
+        woken = noops(&rig.ask(fickle, Request::CanDo { function: bytes("g") }));
+        woken.extend(noops(&rig.pass(NOOP_PATIENCE_MS / 2)));
+    }
+}

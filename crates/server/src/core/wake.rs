@@ -157,6 +157,9 @@ impl Core {
         if nap == Nap::Awake {
             return;
         }
+        // Whoever answers a NOOP with a change of its abilities is not counted on, or it could keep a job
+        // from everybody else by doing so for ever.
+        let nap = if nap == Nap::Asleep { nap } else { Nap::Woken { fresh: false } };
         self.join_crew(id);
         self.set_nap(now, id, nap);
         self.restore_wakeups_for(now, id, fx);
