@@ -185,3 +185,16 @@ fn a_woken_worker_that_only_changes_its_abilities_gets_no_more_patience() {
         woken.extend(noops(&rig.pass(NOOP_PATIENCE_MS / 2)));
     }
 }
+
+#[test]
+fn a_connection_that_is_gone_is_not_answered() {
+    let mut rig = Rig::new(rules());
+    let gone = rig.connect();
+    rig.close(gone);
+    for request in [Request::PreSleep, Request::Grab(conveyor_common::protocol::GrabForm::Plain)] {
+        assert_eq!(rig.ask(gone, request), vec![]);
+    }
+    let kind = SubmitKind::Job { priority: conveyor_common::Priority::Normal, background: false };
+    assert_eq!(rig.submit_kind(gone, kind, "f", "u", "p"), vec![]);
+    assert_eq!(rig.core.job_count(), 0, "a foreground job whose client is gone before it came");
+}
