@@ -9,9 +9,11 @@
     reason = "a test may panic, and says where"
 )]
 
+mod against_model;
 mod behaviour;
 mod bugs;
 
+mod model;
 mod observer;
 mod rig;
 mod rng;
