@@ -1,13 +1,13 @@
 //! The core and the model answer every connection the same, whatever is done to them.
 
-use crate::model::{Model, Replies};
+use crate::model::{Model, Replies, by_conn, comparable};
 use crate::rig::{Rig, bytes, handle, rules};
 use bytes::Bytes;
 use conveyor_common::priority::PerPriority;
 use conveyor_common::protocol::text::Command;
 use conveyor_common::protocol::{GrabForm, Request, SubmitKind};
 use conveyor_common::{ConnId, Priority};
-use conveyor_server::core::{Compat, Event, Reply, Rules};
+use conveyor_server::core::{Compat, Event, Peer, Rules};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use std::collections::BTreeMap;
@@ -163,24 +163,31 @@ struct Pair {
     core: Rig,
     model: Model,
     conns: BTreeMap<usize, ConnId>,
+    connects: u32,
     admin: ConnId,
 }
 
 impl Pair {
     fn new(rules: Rules) -> Self {
-        let mut core = Rig::new(rules.clone());
-        let mut model = Model::new(rules, core.now.0);
-        let admin = core.connect();
-        model.connected(admin);
-        Self { core, model, conns: BTreeMap::new(), admin }
+        let admin = ConnId { index: 0, generation: 1 };
+        let mut pair = Self {
+            core: Rig::new(rules.clone()),
+            model: Model::new(rules),
+            conns: BTreeMap::new(),
+            connects: 0,
+            admin,
+        };
+        pair.apply(Event::Connected { conn: admin, peer: Peer::default() });
+        pair
     }
 
     fn conn(&mut self, number: usize) -> ConnId {
         if let Some(conn) = self.conns.get(&number) {
             return *conn;
         }
-        let conn = self.core.connect();
-        self.model.connected(conn);
+        self.connects += 1;
+        let conn = ConnId { index: 1 + u32::try_from(number).unwrap(), generation: self.connects };
+        self.apply(Event::Connected { conn, peer: Peer::default() });
         self.conns.insert(number, conn);
         conn
     }
@@ -194,159 +201,77 @@ impl Pair {
         found.unwrap_or(1 + position as u64)
     }
 
-    /// What both answer. NOOPs of the core's own accord are left out.
-    fn step(&mut self, number: usize, op: &Op) -> (Replies, Replies) {
+    /// The event that the operation stands for.
+    fn event(&mut self, number: usize, op: &Op) -> Event {
         let conn = self.conn(number);
         let function = |number: usize| bytes(FUNCTIONS[number]);
-        let model = &mut self.model;
-        let (request, expected) = match op {
+        let command = |command| Event::Command { conn, command };
+        let request = match op {
             Op::Submit { kind, function: name, unique: number, payload } => {
                 let (function, unique, payload) =
                     (function(*name), unique(*number), bytes(PAYLOADS[*payload]));
-                let expected = model.submit(conn, kind, (&function, &unique, &payload));
-                (Request::Submit { kind: kind.clone(), function, unique, payload }, expected)
+                Request::Submit { kind: kind.clone(), function, unique, payload }
             }
+            Op::CanDo { function: name, timeout_ms: 0 } => Request::CanDo { function: function(*name) },
             Op::CanDo { function: name, timeout_ms } => {
-                let (function, timeout_ms) = (function(*name), *timeout_ms);
-                model.can_do(conn, &function, timeout_ms);
-                let request = match timeout_ms {
-                    0 => Request::CanDo { function },
-                    _ => Request::CanDoTimeout { function, timeout_ms },
-                };
-                (request, vec![])
+                Request::CanDoTimeout { function: function(*name), timeout_ms: *timeout_ms }
             }
-            Op::CantDo { function: name } => {
-                let function = function(*name);
-                let expected = model.cant_do(conn, Some(&function));
-                (Request::CantDo { function }, expected)
-            }
-            Op::Reset => (Request::ResetAbilities, model.cant_do(conn, None)),
-            Op::PreSleep => (Request::PreSleep, model.pre_sleep(conn)),
-            Op::Grab(form) => (Request::Grab(*form), model.grab(conn, *form)),
-            Op::Report { job, report } => {
-                let job = self.job(Some(conn), *job);
-                self.report(conn, job, *report)
-            }
+            Op::CantDo { function: name } => Request::CantDo { function: function(*name) },
+            Op::Reset => Request::ResetAbilities,
+            Op::PreSleep => Request::PreSleep,
+            Op::Grab(form) => Request::Grab(*form),
+            Op::Report { job, report } => report_on(handle(self.job(Some(conn), *job)), *report),
             Op::Option { known } => {
-                let option = bytes(if *known { "Exceptions" } else { "exception" });
-                let expected = model.option(conn, &option);
-                (Request::Option { option }, expected)
+                Request::Option { option: bytes(if *known { "Exceptions" } else { "exception" }) }
             }
-            Op::ClientId => {
-                model.client_id(conn, &bytes("me"));
-                (Request::SetClientId { id: bytes("me\0and more") }, vec![])
+            Op::ClientId => Request::SetClientId { id: bytes("me\0and more") },
+            Op::GetStatus { job } => Request::GetStatus { handle: handle(self.job(None, *job)) },
+            Op::GetStatusUnique { unique: number } => Request::GetStatusUnique { unique: unique(*number) },
+            Op::MaxQueue { function: name, limits } => {
+                return command(Command::MaxQueue { function: function(*name), limits: *limits });
             }
-            Op::GetStatus { job } => {
-                let handle = handle(self.job(None, *job));
-                let expected = self.model.get_status(conn, &handle);
-                (Request::GetStatus { handle }, expected)
+            Op::Create { function: name } => return command(Command::CreateFunction(function(*name))),
+            Op::Drop { function: name } => return command(Command::DropFunction(function(*name))),
+            Op::Cancel { job } => return command(Command::CancelJob(handle(self.job(None, *job)))),
+            Op::Pass { ms } => {
+                self.core.now = self.core.now.plus(*ms);
+                return Event::Tick;
             }
-            Op::GetStatusUnique { unique: number } => {
-                let unique = unique(*number);
-                let expected = model.get_status_unique(conn, &unique);
-                (Request::GetStatusUnique { unique }, expected)
-            }
-            Op::MaxQueue { .. } | Op::Create { .. } | Op::Drop { .. } | Op::Cancel { .. } => {
-                return self.command(conn, op);
-            }
-            Op::Pass { ms } => return (self.core.pass(*ms), self.model.pass(*ms)),
             Op::Close => {
                 self.conns.remove(&number);
-                return (self.core.close(conn), self.model.closed(conn));
+                return Event::Closed { conn };
             }
         };
-        let mut replies = self.core.ask(conn, request);
-        if matches!(op, Op::PreSleep) {
-            replies.retain(|(to, _)| *to == conn);
-        } else {
-            replies.retain(|(_, reply)| *reply != Reply::Noop);
-        }
-        (replies, expected)
+        Event::Request { conn, request }
     }
 
-    fn report(&mut self, conn: ConnId, number: u64, report: Report) -> (Request, Replies) {
-        let (handle, payload, model) = (handle(number), bytes("r"), &mut self.model);
-        match report {
-            Report::Complete => {
-                let expected = model.complete(conn, number, &handle, &payload);
-                (Request::WorkComplete { handle, payload }, expected)
-            }
-            Report::Fail { junk } => {
-                let junk: &[u8] = if junk { b"\0junk" } else { b"" };
-                let handle = Bytes::from([&handle, junk].concat());
-                let expected = model.fail(conn, &handle);
-                (Request::WorkFail { handle }, expected)
-            }
-            Report::Exception => {
-                let expected = model.exception(conn, number, &handle, &payload);
-                (Request::WorkException { handle, payload }, expected)
-            }
-            Report::Data => {
-                let expected = model.part(conn, &handle, &payload, false);
-                (Request::WorkData { handle, payload }, expected)
-            }
-            Report::Warning => {
-                let expected = model.part(conn, &handle, &payload, true);
-                (Request::WorkWarning { handle, payload }, expected)
-            }
-            Report::Status { numerator, denominator } => {
-                let (numerator, denominator) = (bytes(numerator), bytes(denominator));
-                let expected = model.progress(conn, &handle, (&numerator, &denominator));
-                (Request::WorkStatus { handle, numerator, denominator }, expected)
-            }
-        }
-    }
-
-    fn command(&mut self, conn: ConnId, op: &Op) -> (Replies, Replies) {
-        let name = |number: usize| bytes(FUNCTIONS[number]);
-        let (command, (mut expected, text)) = match op {
-            Op::MaxQueue { function, limits } => {
-                let (function, limits) = (name(*function), *limits);
-                let text = self.model.max_queue(&function, limits);
-                (Command::MaxQueue { function, limits }, (vec![], text))
-            }
-            Op::Create { function } => {
-                let function = name(*function);
-                let text = self.model.create_function(&function);
-                (Command::CreateFunction(function), (vec![], text))
-            }
-            Op::Drop { function } => {
-                let function = name(*function);
-                let expected = self.model.drop_function(&function);
-                (Command::DropFunction(function), expected)
-            }
-            Op::Cancel { job } => {
-                let number = self.job(None, *job);
-                (Command::CancelJob(handle(number)), self.model.cancel(number))
-            }
-            other => panic!("{other:?} is not a command"),
-        };
-        expected.push((conn, Reply::Text(bytes(text))));
-        (self.core.replies(Event::Command { conn, command }), expected)
-    }
-
-    /// The tables of the core, and those of the model.
-    fn tables(&mut self) -> [(String, String); 5] {
-        let model = &self.model;
-        let expected = [
-            ("status", model.status()),
-            ("prioritystatus", model.priority_status()),
-            ("show jobs", model.show_jobs()),
-            ("show unique jobs", model.show_unique_jobs()),
-            ("workers", model.workers()),
-        ];
-        expected.map(|(line, expected)| (self.core.command(self.admin, line), expected))
+    /// What the core and the model answer.
+    fn apply(&mut self, event: Event) -> (Replies, Replies) {
+        let expected = self.model.handle(self.core.now, &event);
+        let effects = self.core.apply(event.clone());
+        (comparable(&event, &effects), expected)
     }
 }
 
-/// Replies by connection; what matters is the order within each.
-fn by_conn(replies: &Replies) -> BTreeMap<ConnId, Vec<&Reply>> {
-    let mut sorted: BTreeMap<ConnId, Vec<&Reply>> = BTreeMap::new();
-    for (conn, reply) in replies {
-        sorted.entry(*conn).or_default().push(reply);
+fn report_on(handle: Bytes, report: Report) -> Request {
+    let payload = bytes("r");
+    match report {
+        Report::Complete => Request::WorkComplete { handle, payload },
+        Report::Fail { junk } => {
+            let junk: &[u8] = if junk { b"\0junk" } else { b"" };
+            Request::WorkFail { handle: Bytes::from([&handle, junk].concat()) }
+        }
+        Report::Exception => Request::WorkException { handle, payload },
+        Report::Data => Request::WorkData { handle, payload },
+        Report::Warning => Request::WorkWarning { handle, payload },
+        Report::Status { numerator, denominator } => {
+            Request::WorkStatus { handle, numerator: bytes(numerator), denominator: bytes(denominator) }
+        }
     }
-    sorted
 }
+
+const TABLES: [Command; 5] =
+    [Command::Status, Command::PriorityStatus, Command::ShowJobs, Command::ShowUniqueJobs, Command::Workers];
 
 fn config() -> ProptestConfig {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sim/against_model.proptest-regressions");
@@ -371,12 +296,12 @@ proptest! {
     ) {
         let mut pair = Pair::new(rules);
         for (step, (conn, op)) in ops.iter().enumerate() {
-            let (replies, expected) = pair.step(*conn, op);
-            let replies = replies.into_iter().filter(|(_, reply)| matches!(op, Op::PreSleep) || *reply != Reply::Noop);
-            let replies: Replies = replies.collect();
+            let event = pair.event(*conn, op);
+            let (replies, expected) = pair.apply(event);
             prop_assert_eq!(by_conn(&replies), by_conn(&expected), "step {}: {:?}", step, op);
-            for (table, expected) in pair.tables() {
-                prop_assert_eq!(table, expected, "after step {}: {:?}", step, op);
+            for command in TABLES {
+                let (replies, expected) = pair.apply(Event::Command { conn: pair.admin, command });
+                prop_assert_eq!(replies, expected, "after step {}: {:?}", step, op);
             }
         }
     }

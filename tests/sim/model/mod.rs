@@ -2,7 +2,11 @@
 //! them. Slow, small and easy to believe. It says what each connection is answered; who is woken when is
 //! not its business, except that PRE_SLEEP is answered when there is work.
 
+mod events;
+mod reports;
 mod tables;
+
+pub(crate) use events::{by_conn, comparable};
 
 use bytes::Bytes;
 use conveyor_common::priority::PerPriority;
@@ -32,6 +36,8 @@ pub(crate) struct Job {
     pub(crate) reducer: Option<Bytes>,
     pub(crate) priority: Priority,
     pub(crate) background: bool,
+    /// Its start time has not come yet. Once it has, setting the clock back changes nothing.
+    future: bool,
     pub(crate) when: i64,
     pub(crate) retries: u64,
     /// Numerator and denominator.
@@ -59,7 +65,8 @@ struct Conn {
 #[derive(Debug)]
 pub(crate) struct Model {
     rules: Rules,
-    pub(crate) now_ms: u64,
+    now_ms: u64,
+    wall_offset_ms: i64,
     conns: Vec<Conn>,
     functions: Vec<(Bytes, PerPriority<u32>)>,
     pub(crate) jobs: Vec<Job>,
@@ -72,21 +79,22 @@ fn error(code: ErrorCode, text: &'static str) -> Reply {
     Reply::Error { code, text }
 }
 
-/// As C's atoi, put into an unsigned 32-bit number.
-fn atoi(text: &[u8]) -> u32 {
-    let text = std::str::from_utf8(text).unwrap_or("").trim_start();
-    let end = text.char_indices().skip(1).find(|(_, c)| !c.is_ascii_digit()).map_or(text.len(), |(at, _)| at);
-    let number: i64 = text[..end].parse().unwrap_or(0);
-    u32::try_from(number.rem_euclid(1 << 32)).unwrap()
-}
-
 impl Model {
-    pub(crate) fn new(rules: Rules, now_ms: u64) -> Self {
-        let (conns, functions, jobs) = (Vec::new(), Vec::new(), Vec::new());
-        Self { rules, now_ms, conns, functions, jobs, next_number: 1, next_place: 1, next_grab: 1 }
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            now_ms: 0,
+            wall_offset_ms: 0,
+            conns: Vec::new(),
+            functions: Vec::new(),
+            jobs: Vec::new(),
+            next_number: 1,
+            next_place: 1,
+            next_grab: 1,
+        }
     }
 
-    fn handle(&self, job: &Job) -> Vec<u8> {
+    fn handle_of(&self, job: &Job) -> Vec<u8> {
         self.rules.prefix.write(JobNumber(job.number)).as_bytes().to_vec()
     }
 
@@ -94,13 +102,13 @@ impl Model {
         self.conns.iter_mut().find(|conn| conn.id == id).unwrap()
     }
 
-    pub(crate) fn connected(&mut self, id: ConnId) {
+    fn connected(&mut self, id: ConnId) {
         let client_id = Bytes::from_static(b"-");
         self.conns.push(Conn { id, client_id, exceptions: self.rules.exceptions, abilities: Vec::new() });
     }
 
     /// What it waited for may be abandoned; what it worked on is lost.
-    pub(crate) fn closed(&mut self, id: ConnId) -> Replies {
+    fn closed(&mut self, id: ConnId) -> Replies {
         for job in &mut self.jobs {
             let before = job.attached.len();
             job.attached.retain(|client| *client != id);
@@ -119,7 +127,7 @@ impl Model {
         }
     }
 
-    pub(crate) fn can_do(&mut self, id: ConnId, function: &Bytes, timeout_ms: i64) {
+    fn can_do(&mut self, id: ConnId, function: &Bytes, timeout_ms: i64) {
         self.know_function(function);
         let limit = if timeout_ms <= 0 { 0 } else { timeout_ms.max(1000) };
         let ability = (function.clone(), u64::try_from(limit).unwrap());
@@ -127,7 +135,7 @@ impl Model {
     }
 
     /// CANT_DO, or RESET_ABILITIES without a function.
-    pub(crate) fn cant_do(&mut self, id: ConnId, function: Option<&Bytes>) -> Replies {
+    fn cant_do(&mut self, id: ConnId, function: Option<&Bytes>) -> Replies {
         self.conn(id).abilities.retain(|(name, _)| function.is_some_and(|function| function != name));
         self.lose_all(id, function)
     }
@@ -161,26 +169,26 @@ impl Model {
         replies
     }
 
-    /// Time passes; jobs over their limit are lost.
-    pub(crate) fn pass(&mut self, ms: u64) -> Replies {
-        self.now_ms += ms;
-        let mut over: Vec<(u64, u64, u64)> = Vec::new();
-        for job in &self.jobs {
-            if let Some((_, grab, Some(until))) = job.worker
-                && until <= self.now_ms
-            {
-                over.push((until, grab, job.number));
-            }
-        }
+    /// Start times that have come, and jobs over their limit, which are lost.
+    fn tick(&mut self) -> Replies {
+        let over = |job: &Job| {
+            let (_, grab, until) = job.worker?;
+            until.filter(|until| *until <= self.now_ms).map(|until| (until, grab, job.number))
+        };
+        let mut over: Vec<(u64, u64, u64)> = self.jobs.iter().filter_map(over).collect();
         over.sort_unstable();
-        over.into_iter().flat_map(|(_, _, number)| self.lose(number)).collect()
+        let replies = over.into_iter().flat_map(|(_, _, number)| self.lose(number)).collect();
+        for at in 0..self.jobs.len() {
+            self.jobs[at].future &= self.is_future(self.jobs[at].when);
+        }
+        replies
     }
 
     fn is_future(&self, when: i64) -> bool {
-        when > i64::try_from(self.now_ms / 1000).unwrap()
+        when > (i64::try_from(self.now_ms).unwrap() + self.wall_offset_ms).div_euclid(1000)
     }
 
-    pub(crate) fn submit(
+    fn submit(
         &mut self,
         id: ConnId,
         kind: &SubmitKind,
@@ -235,6 +243,7 @@ impl Model {
             reducer,
             priority,
             background,
+            future: self.is_future(when),
             when,
             retries: 0,
             progress: (0, 0),
@@ -253,7 +262,7 @@ impl Model {
             job.function == *function
                 && job.priority == priority
                 && job.worker.is_none()
-                && (job.wish != Wish::Wanted || !self.is_future(job.when))
+                && (job.wish != Wish::Wanted || !job.future)
         });
         queued.min_by_key(|job| job.place)
     }
@@ -281,11 +290,23 @@ impl Model {
         }
     }
 
-    pub(crate) fn pre_sleep(&mut self, id: ConnId) -> Replies {
+    /// Jobs a worker could have at once, of any function or of those that the connection can do.
+    pub(crate) fn runnable(&self, id: Option<ConnId>) -> usize {
+        let conn = self.conns.iter().find(|conn| Some(conn.id) == id);
+        let able = |job: &&Job| match conn {
+            Some(conn) => conn.abilities.iter().any(|(name, _)| *name == job.function),
+            None => id.is_none(),
+        };
+        let runnable =
+            |job: &&Job| job.worker.is_none() && job.wish == Wish::Wanted && !job.future && able(job);
+        self.jobs.iter().filter(runnable).count()
+    }
+
+    fn pre_sleep(&mut self, id: ConnId) -> Replies {
         self.look_up(id).into_iter().map(|_| (id, Reply::Noop)).collect()
     }
 
-    pub(crate) fn grab(&mut self, id: ConnId, form: GrabForm) -> Replies {
+    fn grab(&mut self, id: ConnId, form: GrabForm) -> Replies {
         let Some((at, number)) = self.look_up(id) else { return vec![(id, Reply::NoJob)] };
         let turns = self.rules.round_robin || self.rules.compat == Compat::V2_0;
         let abilities = &mut self.conn(id).abilities;
@@ -311,83 +332,7 @@ impl Model {
         vec![(id, reply)]
     }
 
-    /// The job with this handle, if the connection works on it.
-    fn working_on(&mut self, id: ConnId, handle: &[u8]) -> Option<&mut Job> {
-        let prefix = self.rules.prefix.clone();
-        let is = |job: &Job| prefix.write(JobNumber(job.number)).as_bytes() == handle;
-        let job = self.jobs.iter_mut().find(|job| is(job))?;
-        job.worker.is_some_and(|(worker, ..)| worker == id).then_some(job)
-    }
-
-    /// WORK_DATA and WORK_WARNING.
-    pub(crate) fn part(&mut self, id: ConnId, handle: &Bytes, payload: &Bytes, warning: bool) -> Replies {
-        let Some(job) = self.working_on(id, handle) else {
-            return vec![(id, error(ErrorCode::JobNotFound, "Job does not exist on server"))];
-        };
-        let (job, clients) = (JobNumber(job.number), job.attached.clone());
-        let reply =
-            |payload| if warning { Reply::Warning { job, payload } } else { Reply::Data { job, payload } };
-        clients.into_iter().map(|client| (client, reply(payload.clone()))).collect()
-    }
-
-    /// WORK_STATUS.
-    pub(crate) fn progress(&mut self, id: ConnId, handle: &Bytes, of: (&Bytes, &Bytes)) -> Replies {
-        let (numerator, denominator) = (of.0.clone(), of.1.clone());
-        if denominator.len() > 11 {
-            return Vec::new();
-        }
-        let Some(job) = self.working_on(id, handle) else {
-            return vec![(id, error(ErrorCode::JobNotFound, "Job given in work result not found"))];
-        };
-        job.progress = (atoi(&numerator), atoi(&denominator));
-        let reply = Reply::Status { job: JobNumber(job.number), numerator, denominator };
-        job.attached.iter().map(|client| (*client, reply.clone())).collect()
-    }
-
-    /// The end of a job, as `reply` says it to a client with or without the option `exceptions`.
-    fn over(
-        &mut self,
-        id: ConnId,
-        handle: &[u8],
-        refusal: &'static str,
-        reply: impl Fn(bool) -> Reply,
-    ) -> Replies {
-        let Some(job) = self.working_on(id, handle) else {
-            return vec![(id, error(ErrorCode::JobNotFound, refusal))];
-        };
-        let (number, clients) = (job.number, job.attached.clone());
-        let replies =
-            clients.into_iter().map(|client| (client, reply(self.conn(client).exceptions))).collect();
-        self.jobs.retain(|job| job.number != number);
-        replies
-    }
-
-    pub(crate) fn complete(&mut self, id: ConnId, number: u64, handle: &Bytes, payload: &Bytes) -> Replies {
-        let reply = |_| Reply::Complete { job: JobNumber(number), payload: payload.clone() };
-        self.over(id, handle, "Job given in work result not found", reply)
-    }
-
-    /// WORK_FAIL: relayed byte for byte, whatever stands behind the handle.
-    pub(crate) fn fail(&mut self, id: ConnId, argument: &Bytes) -> Replies {
-        if argument.len() >= 64 {
-            let text = "Error occurred due to GEARMAND_JOB_HANDLE_SIZE being too small from snprintf";
-            return vec![(id, error(ErrorCode::ArgumentTooLarge, text))];
-        }
-        let handle = argument.split(|byte| *byte == 0).next().unwrap().to_vec();
-        let reply = |_| Reply::FailAsSent(argument.clone());
-        self.over(id, &handle, "Job given in work result not found", reply)
-    }
-
-    pub(crate) fn exception(&mut self, id: ConnId, number: u64, handle: &Bytes, payload: &Bytes) -> Replies {
-        let job = JobNumber(number);
-        let reply = |wanted| match wanted {
-            true => Reply::Exception { job, payload: payload.clone() },
-            false => Reply::FailTerminated(job),
-        };
-        self.over(id, handle, "An exception was received for a job that does not exist", reply)
-    }
-
-    pub(crate) fn option(&mut self, id: ConnId, option: &Bytes) -> Replies {
+    fn option(&mut self, id: ConnId, option: &Bytes) -> Replies {
         if option.to_ascii_lowercase() != b"exceptions" {
             return vec![(id, error(ErrorCode::UnknownOption, "Server does not recognize given option"))];
         }
@@ -395,8 +340,10 @@ impl Model {
         vec![(id, Reply::Option(option.clone()))]
     }
 
-    pub(crate) fn client_id(&mut self, id: ConnId, name: &Bytes) {
-        self.conn(id).client_id = name.clone();
+    /// Up to 127 bytes are kept, and shown up to the first NUL.
+    fn client_id(&mut self, id: ConnId, name: &Bytes) {
+        let shown = name.iter().take(127).take_while(|byte| **byte != 0);
+        self.conn(id).client_id = shown.copied().collect();
     }
 
     fn status_of(job: Option<&Job>) -> JobStatus {
@@ -408,12 +355,12 @@ impl Model {
         })
     }
 
-    pub(crate) fn get_status(&self, id: ConnId, handle: &Bytes) -> Replies {
-        let job = self.jobs.iter().find(|job| self.handle(job) == handle.as_ref());
+    fn get_status(&self, id: ConnId, handle: &Bytes) -> Replies {
+        let job = self.jobs.iter().find(|job| self.handle_of(job) == handle.as_ref());
         vec![(id, Reply::StatusRes { handle: handle.clone(), status: Self::status_of(job) })]
     }
 
-    pub(crate) fn get_status_unique(&self, id: ConnId, unique: &Bytes) -> Replies {
+    fn get_status_unique(&self, id: ConnId, unique: &Bytes) -> Replies {
         if unique.len() >= 64 {
             return Vec::new();
         }
@@ -425,7 +372,7 @@ impl Model {
         vec![(id, Reply::StatusResUnique { unique: unique.clone(), status, clients })]
     }
 
-    pub(crate) fn max_queue(&mut self, function: &Bytes, limits: PerPriority<u32>) -> &'static str {
+    fn max_queue(&mut self, function: &Bytes, limits: PerPriority<u32>) -> &'static str {
         for (name, old) in &mut self.functions {
             if name == function {
                 *old = limits;
@@ -434,15 +381,18 @@ impl Model {
         "OK\r\n"
     }
 
-    pub(crate) fn create_function(&mut self, function: &Bytes) -> &'static str {
+    fn create_function(&mut self, function: &Bytes) -> &'static str {
         self.know_function(function);
         "OK\r\n"
     }
 
-    pub(crate) fn drop_function(&mut self, function: &Bytes) -> (Replies, &'static str) {
-        if !self.functions.iter().any(|(name, _)| name == function) {
+    fn drop_function(&mut self, asked: &Bytes) -> (Replies, &'static str) {
+        let names = || self.functions.iter().map(|(name, _)| name);
+        let exact = names().find(|name| *name == asked);
+        let found = exact.or_else(|| names().find(|name| name.eq_ignore_ascii_case(asked)));
+        let Some(function) = &found.cloned() else {
             return (Vec::new(), "ERR function not found\r\n");
-        }
+        };
         let able = self.conns.iter().any(|conn| conn.abilities.iter().any(|(name, _)| name == function));
         if able || self.jobs.iter().any(|job| job.function == *function && job.worker.is_some()) {
             return (Vec::new(), "ERR there are still connected workers or executing clients\r\n");
@@ -457,10 +407,12 @@ impl Model {
     }
 
     /// A job given up stays where it is until it is met; its clients learn of it once.
-    pub(crate) fn cancel(&mut self, number: u64) -> (Replies, &'static str) {
-        let Some(job) = self.jobs.iter_mut().find(|job| job.number == number) else {
+    fn cancel(&mut self, handle: &Bytes) -> (Replies, &'static str) {
+        let Some(at) = self.jobs.iter().position(|job| self.handle_of(job) == *handle) else {
             return (Vec::new(), "ERR UNKNOWN_JOB\r\n");
         };
+        let job = &mut self.jobs[at];
+        let number = job.number;
         job.wish = Wish::Cancelled;
         let clients = std::mem::take(&mut job.attached);
         (clients.into_iter().map(|client| (client, Reply::Fail(JobNumber(number)))).collect(), "OK\r\n")

@@ -14,7 +14,7 @@ impl Model {
         abilities.filter(|(name, _)| name == function).count()
     }
 
-    pub(crate) fn status(&self) -> String {
+    pub(super) fn status(&self) -> String {
         let line = |function: &Bytes| {
             let (total, running) =
                 (self.count(function, |_| true), self.count(function, |job| job.worker.is_some()));
@@ -24,7 +24,7 @@ impl Model {
         self.functions.iter().map(|(function, _)| line(function)).collect::<String>() + ".\n"
     }
 
-    pub(crate) fn priority_status(&self) -> String {
+    pub(super) fn priority_status(&self) -> String {
         let line = |function: &Bytes| {
             let of =
                 |priority| self.count(function, |job: &Job| job.worker.is_none() && job.priority == priority);
@@ -35,7 +35,7 @@ impl Model {
         self.functions.iter().map(|(function, _)| line(function)).collect::<String>() + ".\n"
     }
 
-    pub(crate) fn workers(&self) -> String {
+    pub(super) fn workers(&self) -> String {
         let line = |conn: &Conn| {
             let names = conn.abilities.iter().map(|(name, _)| format!(" {}", String::from_utf8_lossy(name)));
             let client_id = String::from_utf8_lossy(&conn.client_id).into_owned();
@@ -44,15 +44,19 @@ impl Model {
         self.conns.iter().rev().map(line).collect::<String>() + ".\n"
     }
 
-    pub(crate) fn show_jobs(&self) -> String {
+    pub(super) fn show_jobs(&self) -> String {
         let line = |job: &Job| {
             let (ignored, kept) = (u8::from(job.wish != Wish::Wanted), u8::from(job.background));
-            format!("{}\t{}\t{ignored}\t{kept}\n", String::from_utf8(self.handle(job)).unwrap(), job.retries)
+            format!(
+                "{}\t{}\t{ignored}\t{kept}\n",
+                String::from_utf8(self.handle_of(job)).unwrap(),
+                job.retries
+            )
         };
         self.jobs.iter().map(line).collect::<String>() + ".\n"
     }
 
-    pub(crate) fn show_unique_jobs(&self) -> String {
+    pub(super) fn show_unique_jobs(&self) -> String {
         let line = |job: &Job| String::from_utf8_lossy(&job.unique).into_owned() + "\n";
         self.jobs.iter().map(line).collect::<String>() + ".\n"
     }
