@@ -107,6 +107,19 @@ impl Model {
         self.conns.push(Conn { id, client_id, exceptions: self.rules.exceptions, abilities: Vec::new() });
     }
 
+    /// The server came back: background jobs that somebody wants are there, and nobody else.
+    pub(crate) fn restarted(&mut self, last_number: u64) {
+        self.conns.clear();
+        self.next_number = last_number + 1;
+        self.jobs.retain(|job| job.background && job.wish == Wish::Wanted);
+        for at in 0..self.jobs.len() {
+            let future = self.is_future(self.jobs[at].when);
+            let job = &mut self.jobs[at];
+            (job.worker, job.progress, job.future) = (None, (0, 0), future);
+            job.attached.clear();
+        }
+    }
+
     /// What it waited for may be abandoned; what it worked on is lost.
     fn closed(&mut self, id: ConnId) -> Replies {
         for job in &mut self.jobs {
@@ -185,7 +198,7 @@ impl Model {
     }
 
     fn is_future(&self, when: i64) -> bool {
-        when > (i64::try_from(self.now_ms).unwrap() + self.wall_offset_ms).div_euclid(1000)
+        when > 0 && when > (i64::try_from(self.now_ms).unwrap() + self.wall_offset_ms).div_euclid(1000)
     }
 
     fn submit(
