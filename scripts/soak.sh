@@ -1,33 +1,36 @@
-#!/bin/sh
-# The long run: the simulator for 10^8 steps on two threads, the model for 100 000 histories, and every test
-# with "fuzz" in its name for longer than usual. Appends one line to docs/soak.md. Environment:
-#   CONVEYOR_SIM_STEPS     steps of the simulator (100000000)
-#   CONVEYOR_SIM_THREADS   threads of the simulator (2)
-#   CONVEYOR_TEST_SEED     seed of the simulator (the time)
-#   PROPTEST_CASES         histories for the model (100000)
-#   CONVEYOR_FUZZ_SECONDS  seconds of each fuzz loop (300)
-set -eu
+#!/usr/bin/env bash
+# The full counts: 10^8 random steps of the simulator on two threads, 10^5 random histories of the core against
+# the model, and long fuzz loops. Overflow checks and debug assertions are on (the profile `soak`): a release
+# would not notice. Appends its result, a failure too, to docs/soak.md.
+set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export CONVEYOR_SIM_STEPS="${CONVEYOR_SIM_STEPS:-100000000}"
 export CONVEYOR_SIM_THREADS="${CONVEYOR_SIM_THREADS:-2}"
-export CONVEYOR_TEST_SEED="${CONVEYOR_TEST_SEED:-$(date +%s)}"
 export CONVEYOR_FUZZ_SECONDS="${CONVEYOR_FUZZ_SECONDS:-300}"
-cases="${PROPTEST_CASES:-100000}"
+export CONVEYOR_TEST_SEED="${CONVEYOR_TEST_SEED:-$(date +%s)}"
+histories="${PROPTEST_CASES:-100000}"
 commit="$(git rev-parse --short HEAD)"
-test -z "$(git status --porcelain --untracked-files=no)" || commit="$commit+changes"
+[ -z "$(git status --porcelain -- crates tests)" ] || commit="$commit+changes"
 
-# Build first, so that the time is that of the run.
-cargo test --profile soak --workspace --no-run
+# Built first, so that the times are those of the runs.
+cargo test --profile soak --locked --test sim --test wire --no-run
 
-start="$(date +%s)"
 result=passed
-cargo test --profile soak --test sim -- --nocapture a_million_random_steps || result="FAILED: simulator"
-PROPTEST_CASES="$cases" cargo test --profile soak --test sim -- --nocapture as_the_model_does \
-    || result="FAILED: model"
-cargo test --profile soak --workspace -- fuzz || result="FAILED: fuzz"
-seconds=$(($(date +%s) - start))
+run() {
+  local start
+  start="$(date +%s)"
+  "$@" || result=FAILED
+  took=$(( $(date +%s) - start ))
+}
 
-echo "| $(date -u +%Y-%m-%d) | $commit | $CONVEYOR_TEST_SEED | $CONVEYOR_SIM_STEPS | $cases | $CONVEYOR_FUZZ_SECONDS s | $result | $seconds s |" \
-    | tee -a docs/soak.md
-test "$result" = passed
+run cargo test --profile soak --locked --test sim -- --nocapture a_million_random_steps
+simulated="$took s"
+PROPTEST_CASES="$histories" run cargo test --profile soak --locked --test sim as_the_model_does
+compared="$took s"
+run cargo test --profile soak --locked --test wire fuzz
+fuzzed="$took s"
+
+row="| $(date +%F) | $commit | $CONVEYOR_TEST_SEED | $CONVEYOR_SIM_STEPS | $simulated"
+echo "$row | $histories | $compared | $fuzzed | $result |" | tee -a docs/soak.md
+[ "$result" = passed ]
