@@ -14,6 +14,7 @@ mod against_model;
 mod behaviour;
 mod bugs;
 
+mod details;
 mod liveness;
 mod model;
 mod observer;
