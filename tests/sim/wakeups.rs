@@ -224,3 +224,12 @@ fn workers_that_die_of_every_noop_keep_no_job_from_the_one_that_sleeps() {
         }
     }
 }
+
+#[test]
+fn whoever_answers_a_noop_with_pre_sleep_is_told_again_but_not_counted_on() {
+    let mut rig = Rig::new(rules());
+    let (dozing, other) = (rig.sleeper(&["f"]), rig.sleeper(&["f"]));
+    let client = rig.connect();
+    assert_eq!(submit(&mut rig, client, "f"), vec![dozing]);
+    assert_eq!(noops(&rig.ask(dozing, Request::PreSleep)), vec![dozing, other]);
+}
