@@ -1,21 +1,36 @@
 #!/usr/bin/env bash
-# The full counts: 10^8 random steps of the simulator and long fuzz loops. Appends its result to docs/soak.md.
+# The full counts: 10^8 random steps of the simulator on two threads, 10^5 random histories of the core against
+# the model, and long fuzz loops. Overflow checks and debug assertions are on (the profile `soak`): a release
+# would not notice. Appends its result, a failure too, to docs/soak.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-steps="${CONVEYOR_SIM_STEPS:-100000000}"
-fuzz="${CONVEYOR_FUZZ_SECONDS:-300}"
-seed="${CONVEYOR_TEST_SEED:-$(date +%s)}"
+export CONVEYOR_SIM_STEPS="${CONVEYOR_SIM_STEPS:-100000000}"
+export CONVEYOR_SIM_THREADS="${CONVEYOR_SIM_THREADS:-2}"
+export CONVEYOR_FUZZ_SECONDS="${CONVEYOR_FUZZ_SECONDS:-300}"
+export CONVEYOR_TEST_SEED="${CONVEYOR_TEST_SEED:-$(date +%s)}"
+histories="${PROPTEST_CASES:-100000}"
 commit="$(git rev-parse --short HEAD)"
 [ -z "$(git status --porcelain -- crates tests)" ] || commit="$commit+changes"
 
-start="$(date +%s)"
-CONVEYOR_SIM_STEPS="$steps" CONVEYOR_TEST_SEED="$seed" \
-  cargo test --release --locked --test sim a_million_random_steps
-sim=$(( $(date +%s) - start ))
+# Built first, so that the times are those of the runs.
+cargo test --profile soak --locked --test sim --test wire --no-run
 
-start="$(date +%s)"
-CONVEYOR_FUZZ_SECONDS="$fuzz" CONVEYOR_TEST_SEED="$seed" cargo test --release --locked --test wire fuzz
-fuzzed=$(( $(date +%s) - start ))
+result=passed
+run() {
+  local start
+  start="$(date +%s)"
+  "$@" || result=FAILED
+  took=$(( $(date +%s) - start ))
+}
 
-echo "| $(date +%F) | $commit | $seed | $steps | $sim s | $fuzzed s | passed |" | tee -a docs/soak.md
+run cargo test --profile soak --locked --test sim -- --nocapture a_million_random_steps
+simulated="$took s"
+PROPTEST_CASES="$histories" run cargo test --profile soak --locked --test sim as_the_model_does
+compared="$took s"
+run cargo test --profile soak --locked --test wire fuzz
+fuzzed="$took s"
+
+row="| $(date +%F) | $commit | $CONVEYOR_TEST_SEED | $CONVEYOR_SIM_STEPS | $simulated"
+echo "$row | $histories | $compared | $fuzzed | $result |" | tee -a docs/soak.md
+[ "$result" = passed ]

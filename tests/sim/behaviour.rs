@@ -3,7 +3,7 @@
 use crate::rig::{Rig, Submit, bytes, handle, rules};
 use conveyor_common::protocol::{GrabForm, Request, SubmitKind};
 use conveyor_common::{JobNumber, Priority};
-use conveyor_server::core::{Compat, Reply, Rules};
+use conveyor_server::core::{Compat, Effect, Event, Reply, Rules};
 use std::num::NonZeroU8;
 
 /// Payloads in the order in which one worker for `functions` gets them.
@@ -236,4 +236,34 @@ fn grab_forms_tell_what_they_were_asked_for() {
     assert_eq!(form_of(&mut rig, GrabForm::Unique), GrabForm::Unique);
     assert_eq!(form_of(&mut rig, GrabForm::All), GrabForm::All);
     assert_eq!(form_of(&mut rig, GrabForm::All), GrabForm::Unique, "a job without a reducer");
+}
+
+#[test]
+fn after_a_restart_a_status_by_unique_still_means_the_newest_job() {
+    let mut rig = Rig::new(rules());
+    let client = rig.connect();
+    let mut log = Vec::new();
+    let mut submit = |rig: &mut Rig, function: &str| {
+        let kind = SubmitKind::Job { priority: Priority::Normal, background: true };
+        let (function, unique, payload) = (bytes(function), bytes("u"), bytes("p"));
+        let request = Request::Submit { kind, function, unique, payload };
+        log.extend(rig.apply(Event::Request { conn: client, request }));
+    };
+    submit(&mut rig, "f");
+    submit(&mut rig, "g");
+    let worker = rig.worker(&["f"]);
+    rig.grab(worker);
+    log.extend(rig.apply(Event::Closed { conn: worker }));
+
+    let mut after = Rig::new(rules());
+    for effect in log {
+        if let Effect::Append(change) = effect {
+            after.core.restore(change);
+        }
+    }
+    let worker = after.worker(&["g"]);
+    assert!(after.grab(worker).is_some());
+    let replies = after.ask(worker, Request::GetStatusUnique { unique: bytes("u") });
+    let running = matches!(&replies[..], [(_, Reply::StatusResUnique { status, .. })] if status.running);
+    assert!(running, "g's job is the newer one: {replies:?}");
 }

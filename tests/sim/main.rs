@@ -1,6 +1,7 @@
 //! The core under random histories, checked after every step, and against a small model of its own.
 //!
-//! Seeds are printed. `CONVEYOR_TEST_SEED` replays one, `CONVEYOR_SIM_STEPS` sets how many steps are taken.
+//! Seeds are printed. `CONVEYOR_TEST_SEED` replays one, `CONVEYOR_SIM_STEPS` sets how many steps are taken,
+//! `CONVEYOR_SIM_THREADS` by how many threads; `CONVEYOR_SIM_WORLD` replays one world and prints it.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,16 +10,22 @@
     reason = "a test may panic, and says where"
 )]
 
+mod against_model;
 mod behaviour;
 mod bugs;
 
+mod details;
+mod liveness;
+mod model;
 mod observer;
+mod profile;
 mod rig;
 mod rng;
 mod wakeups;
 mod world;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use world::World;
 
 /// Steps of an ordinary run.
 const STEPS: u64 = 1_000_000;
@@ -26,7 +33,7 @@ const STEPS: u64 = 1_000_000;
 /// Steps of one world.
 const STEPS_PER_WORLD: u64 = 2_000;
 
-/// Seeds that failed once.
+/// Seeds of worlds that failed once.
 const FAILED_BEFORE: &str = include_str!("seeds.txt");
 
 fn number_from(variable: &str) -> Option<u64> {
@@ -41,26 +48,38 @@ fn seed() -> u64 {
     seed
 }
 
-fn run_world(seed: u64, steps: u64) -> u64 {
-    world::World::new(seed).run(steps)
+/// Worlds one after the other, every `stride`th of the sequence that starts at `first`.
+fn run_worlds(first: u64, stride: u64, steps: u64) -> u64 {
+    let mut taken = 0;
+    let mut world = first;
+    while taken < steps {
+        taken += World::new(world).run(STEPS_PER_WORLD);
+        world = world.wrapping_add(stride);
+    }
+    taken
 }
 
 #[test]
 fn a_million_random_steps_keep_every_invariant() {
-    let steps = number_from("CONVEYOR_SIM_STEPS").unwrap_or(STEPS);
-    let first = seed().wrapping_mul(1_000_003);
-    let mut taken = 0;
-    let mut world = 0_u64;
-    while taken < steps {
-        taken += run_world(first.wrapping_add(world), STEPS_PER_WORLD);
-        world += 1;
+    if let Some(world) = number_from("CONVEYOR_SIM_WORLD") {
+        World::new(world).traced().run(STEPS_PER_WORLD);
+        return;
     }
-    println!("{taken} steps in {world} worlds");
+    let steps = number_from("CONVEYOR_SIM_STEPS").unwrap_or(STEPS);
+    let threads = number_from("CONVEYOR_SIM_THREADS").unwrap_or(1).max(1);
+    let first = seed().wrapping_mul(1_000_003);
+    let start = Instant::now();
+    let taken: u64 = std::thread::scope(|scope| {
+        let run = |thread| move || run_worlds(first.wrapping_add(thread), threads, steps / threads);
+        let running: Vec<_> = (0..threads).map(|thread| scope.spawn(run(thread))).collect();
+        running.into_iter().map(|thread| thread.join().expect("a world without a fault")).sum()
+    });
+    println!("{taken} steps in {:.0} s", start.elapsed().as_secs_f64());
 }
 
 #[test]
 fn seeds_that_failed_before_pass() {
     for line in FAILED_BEFORE.lines().filter(|line| !line.starts_with('#')) {
-        run_world(line.trim().parse().unwrap(), STEPS_PER_WORLD);
+        World::new(line.trim().parse().unwrap()).run(STEPS_PER_WORLD);
     }
 }

@@ -15,15 +15,13 @@ pub(crate) struct Observer {
     pub(crate) held: BTreeMap<JobNumber, ConnId>,
     /// Connections that said PRE_SLEEP and got no NOOP since.
     asleep: BTreeSet<ConnId>,
-    /// Start times of jobs that have one.
-    pub(crate) starts: BTreeMap<JobNumber, i64>,
 }
 
 /// What the connection that acted expects to be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
-    /// A submission; foreground when true, with its start time.
-    Submit { foreground: bool, when: i64 },
+    /// A submission.
+    Submit { foreground: bool },
     /// A GRAB.
     Grab,
     /// PRE_SLEEP.
@@ -35,6 +33,11 @@ pub(crate) enum Act {
 impl Observer {
     pub(crate) fn connected(&mut self, conn: ConnId) {
         self.live.insert(conn);
+    }
+
+    /// The server came back: nobody is connected, nobody waits, nobody works.
+    pub(crate) fn restarted(&mut self) {
+        *self = Self::default();
     }
 
     pub(crate) fn closed(&mut self, conn: ConnId) {
@@ -54,13 +57,12 @@ impl Observer {
         let may = self.held.get(&job) == Some(&conn);
         if may {
             self.held.remove(&job);
-            self.starts.remove(&job);
         }
         may
     }
 
     /// Enters what followed from an act of `actor` into the account.
-    pub(crate) fn see(&mut self, actor: Option<ConnId>, act: Act, wall: i64, effects: &[Effect]) {
+    pub(crate) fn see(&mut self, actor: Option<ConnId>, act: Act, effects: &[Effect]) {
         if let Some(actor) = actor {
             match act {
                 Act::Grab => drop(self.asleep.remove(&actor)),
@@ -75,7 +77,7 @@ impl Observer {
                     assert!(self.live.contains(conn), "{reply:?} goes to {conn:?}, which is closed");
                     let own = actor == Some(*conn);
                     answers += usize::from(own && self.answers(act, reply));
-                    self.see_reply(*conn, own, act, wall, reply);
+                    self.see_reply(*conn, own, act, reply);
                 }
                 Effect::Note(Note::JobTimedOut { job, conn }) => {
                     assert_eq!(self.held.remove(job), Some(*conn), "{job:?} timed out elsewhere");
@@ -96,25 +98,18 @@ impl Observer {
         }
     }
 
-    fn see_reply(&mut self, conn: ConnId, own: bool, act: Act, wall: i64, reply: &Reply) {
+    fn see_reply(&mut self, conn: ConnId, own: bool, act: Act, reply: &Reply) {
         match reply {
             Reply::JobCreated(job) => {
-                let Act::Submit { foreground, when } = act else {
-                    panic!("JOB_CREATED without a submission")
-                };
+                let Act::Submit { foreground } = act else { panic!("JOB_CREATED without a submission") };
                 assert!(own, "JOB_CREATED goes to somebody else");
                 if foreground {
                     *self.waiting.entry((conn, *job)).or_default() += 1;
-                } else if when > 0 {
-                    self.starts.entry(*job).or_insert(when);
                 }
             }
             Reply::Assign { job, .. } => {
                 assert!(own && act == Act::Grab, "JOB_ASSIGN without GRAB_JOB");
                 assert_eq!(self.held.insert(*job, conn), None, "{job:?} was handed out twice");
-                if let Some(start) = self.starts.get(job) {
-                    assert!(*start <= wall, "{job:?} starts at {start}, handed out at {wall}");
-                }
             }
             Reply::NoJob => assert!(own && act == Act::Grab, "NO_JOB without GRAB_JOB"),
             Reply::Noop => assert!(self.asleep.remove(&conn), "NOOP to {conn:?}, which does not sleep"),

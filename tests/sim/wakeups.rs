@@ -131,3 +131,105 @@ fn a_coalesced_submission_wakes_nobody() {
     assert_eq!(noops(&rig.submit_kind(client, kind(), "f", "u", "p")).len(), 1);
     assert_eq!(noops(&rig.submit_kind(client, kind(), "f", "u", "p")).len(), 0);
 }
+
+#[test]
+fn unanswered_noops_under_a_backlog_that_never_ends_do_not_add_up() {
+    let mut rig = Rig::new(rules());
+    let client = rig.connect();
+    let alive = rig.worker(&["f"]);
+    for _ in 0..3 {
+        rig.submit(client, Submit::bg("f"));
+    }
+    // Workers that die between PRE_SLEEP and GRAB, one after the other, while somebody works all the time.
+    for _ in 0..100 {
+        rig.submit(client, Submit::bg("f"));
+        let dead = rig.worker(&["f"]);
+        assert_eq!(noops(&rig.ask(dead, Request::PreSleep)), vec![dead]);
+        rig.pass(NOOP_PATIENCE_MS);
+        assert_eq!(noops(&rig.ask(alive, Request::PreSleep)), vec![alive]);
+        assert!(rig.grab(alive).is_some());
+        rig.close(dead);
+    }
+    for _ in 0..2 {
+        rig.grab(alive).expect("a job");
+    }
+    // One more of them is no reason to wake everybody.
+    let dead = rig.worker(&["f"]);
+    assert_eq!(noops(&rig.ask(dead, Request::PreSleep)), vec![dead]);
+    let sleeper = |rig: &mut Rig| {
+        let conn = rig.worker(&["other"]);
+        rig.ask(conn, Request::PreSleep);
+        assert_eq!(noops(&rig.ask(conn, Request::CanDo { function: bytes("f") })), vec![]);
+    };
+    (0..50).for_each(|_| sleeper(&mut rig));
+    assert_eq!(noops(&rig.pass(NOOP_PATIENCE_MS)).len(), 2);
+}
+
+#[test]
+fn patience_ends_even_when_nobody_else_works_for_a_very_long_time() {
+    let mut rig = Rig::new(rules());
+    let client = rig.connect();
+    rig.submit(client, Submit::bg("f"));
+    for _ in 0..200 {
+        let dead = rig.worker(&["f"]);
+        assert_eq!(noops(&rig.ask(dead, Request::PreSleep)), vec![dead]);
+        rig.pass(NOOP_PATIENCE_MS);
+    }
+}
+
+#[test]
+fn a_woken_worker_that_only_changes_its_abilities_gets_no_more_patience() {
+    let mut rig = Rig::new(rules());
+    let (fickle, other) = (rig.sleeper(&["f"]), rig.sleeper(&["f"]));
+    let client = rig.connect();
+    let start = rig.now;
+    let mut woken = submit(&mut rig, client, "f");
+    assert_eq!(woken, vec![fickle]);
+    while !woken.contains(&other) {
+        assert!(rig.now.since(start) <= NOOP_PATIENCE_MS, "the job still waits for `fickle`");
+        woken = noops(&rig.ask(fickle, Request::CanDo { function: bytes("g") }));
+        woken.extend(noops(&rig.pass(NOOP_PATIENCE_MS / 2)));
+    }
+}
+
+#[test]
+fn a_connection_that_is_gone_is_not_answered() {
+    let mut rig = Rig::new(rules());
+    let gone = rig.connect();
+    rig.close(gone);
+    for request in [Request::PreSleep, Request::Grab(conveyor_common::protocol::GrabForm::Plain)] {
+        assert_eq!(rig.ask(gone, request), vec![]);
+    }
+    let kind = SubmitKind::Job { priority: conveyor_common::Priority::Normal, background: false };
+    assert_eq!(rig.submit_kind(gone, kind, "f", "u", "p"), vec![]);
+    assert_eq!(rig.core.job_count(), 0, "a foreground job whose client is gone before it came");
+}
+
+#[test]
+fn workers_that_die_of_every_noop_keep_no_job_from_the_one_that_sleeps() {
+    let mut rig = Rig::new(rules());
+    let mut crashing: Vec<ConnId> = (0..2).map(|_| rig.sleeper(&["f"])).collect();
+    let good = rig.sleeper(&["f"]);
+    let client = rig.connect();
+    let start = rig.now;
+    let mut woken = submit(&mut rig, client, "f");
+    // There is always one of them that seems to be on its way.
+    while !woken.contains(&good) {
+        assert!(rig.now.since(start) < 100, "the job still waits");
+        for worker in &mut crashing {
+            woken.extend(noops(&rig.pass(5)));
+            woken.extend(noops(&rig.close(*worker)));
+            *worker = rig.worker(&["f"]);
+            woken.extend(noops(&rig.ask(*worker, Request::PreSleep)));
+        }
+    }
+}
+
+#[test]
+fn whoever_answers_a_noop_with_pre_sleep_is_told_again_but_not_counted_on() {
+    let mut rig = Rig::new(rules());
+    let (dozing, other) = (rig.sleeper(&["f"]), rig.sleeper(&["f"]));
+    let client = rig.connect();
+    assert_eq!(submit(&mut rig, client, "f"), vec![dozing]);
+    assert_eq!(noops(&rig.ask(dozing, Request::PreSleep)), vec![dozing, other]);
+}

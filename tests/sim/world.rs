@@ -1,80 +1,82 @@
 //! One random world: connections that come and go, work, stall and misbehave.
 
+use crate::model::{Model, by_conn, comparable};
 use crate::observer::{Act, Observer};
-use crate::rig::{self, handle};
+use crate::profile::{Profile, Step};
+use crate::rig::handle;
 use crate::rng::Rng;
 use bytes::Bytes;
 use conveyor_common::protocol::text::Command;
 use conveyor_common::protocol::{GrabForm, Request, SubmitKind};
 use conveyor_common::{ConnId, JobNumber, Millis, Priority};
-use conveyor_server::core::{Change, Compat, Core, Effect, Effects, Event, Peer, Reply, Rules, Wakeup};
+use conveyor_server::core::{Change, Core, Effect, Effects, Event, Peer, Reply, Wakeup};
 use std::collections::BTreeMap;
-use std::num::NonZeroU8;
 
-/// A world and the account of what is seen of it.
+/// A world, and two accounts of what is seen of it.
 pub(crate) struct World {
     seed: u64,
     step: u64,
     rng: Rng,
+    profile: Profile,
     core: Core,
+    model: Model,
+    observer: Observer,
     now: Millis,
     offset_ms: i64,
     conns: Vec<ConnId>,
     generations: BTreeMap<u32, u32>,
-    functions: Vec<Bytes>,
-    uniques: Vec<Bytes>,
-    payloads: Vec<Bytes>,
-    most_conns: usize,
-    observer: Observer,
+    payloads: [Bytes; 3],
     changes: Vec<Change>,
     /// Function of every job handed out, for CANT_DO.
     function_of: BTreeMap<JobNumber, Bytes>,
     newest: u64,
+    last: Option<Event>,
+    trace: bool,
 }
 
-fn random_rules(rng: &mut Rng) -> Rules {
-    Rules {
-        compat: *rng.pick(&[Compat::V1_1, Compat::V2_0]),
-        round_robin: rng.chance(50),
-        max_losses: *rng.pick(&[None, None, NonZeroU8::new(1), NonZeroU8::new(3)]),
-        wakeup: *rng.pick(&[
-            Wakeup::AsNeeded,
-            Wakeup::AsNeeded,
-            Wakeup::All,
-            Wakeup::Count(1),
-            Wakeup::Count(3),
-        ]),
-        exceptions: rng.chance(20),
-        ..rig::rules()
+impl Drop for World {
+    /// Says which world it was, whatever went wrong in it.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let (seed, step, last) = (self.seed, self.step, &self.last);
+            eprintln!("world {seed}, step {step}: {last:?}");
+            eprintln!(
+                "add {seed} to tests/sim/seeds.txt; CONVEYOR_SIM_WORLD={seed} replays it, with a trace"
+            );
+        }
     }
 }
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        let rules = random_rules(&mut rng);
-        let functions = (0..1 + rng.below(5)).map(|number| Bytes::from(format!("f{number}"))).collect();
-        let long = Bytes::from(vec![b'u'; 64]);
-        let too_long = Bytes::from(vec![b'u'; 65]);
-        let uniques = ["", "", "-", "a", "b", "c"].map(Bytes::from).into_iter();
+        let profile = Profile::new(&mut rng);
         Self {
             seed,
             step: 0,
-            core: Core::new(rules),
+            core: Core::new(profile.rules.clone()),
+            model: Model::new(profile.rules.clone()),
+            observer: Observer::default(),
             now: Millis(1),
             offset_ms: 0,
             conns: Vec::new(),
             generations: BTreeMap::new(),
-            functions,
-            uniques: uniques.chain([long, too_long]).collect(),
-            payloads: ["", "x", "y"].map(Bytes::from).to_vec(),
-            most_conns: 2 + rng.below(8),
-            observer: Observer::default(),
+            payloads: ["", "x", "y"].map(Bytes::from),
             changes: Vec::new(),
             function_of: BTreeMap::new(),
             newest: 0,
+            last: None,
+            trace: false,
             rng,
+            profile,
         }
+    }
+
+    /// Prints every event and what follows from it.
+    pub(crate) fn traced(self) -> Self {
+        let mut world = self;
+        world.trace = true;
+        world
     }
 
     /// Takes `steps` steps, then lets good workers finish everything, and returns the number of steps.
@@ -82,10 +84,12 @@ impl World {
         while self.step < steps {
             self.random_step();
             if self.rng.chance(1) {
-                self.replay();
+                drop(self.replay(self.changes.len()));
+            }
+            if self.profile.restarts && self.rng.below(400) == 0 {
+                self.restart();
             }
         }
-        self.replay();
         self.finish();
         self.step
     }
@@ -96,30 +100,44 @@ impl World {
 
     fn apply(&mut self, actor: Option<ConnId>, act: Act, event: Event) -> Vec<Effect> {
         self.step += 1;
-        let shown = format!("{event:?}");
+        self.last = Some(event.clone());
+        let expected = self.model.handle(self.now, &event);
         let mut fx = Effects::default();
-        self.core.handle(self.now, event, &mut fx);
+        self.core.handle(self.now, event.clone(), &mut fx);
         let effects: Vec<Effect> = fx.drain().collect();
-        let place = format!("world {}, step {}: {shown}", self.seed, self.step);
-        if std::env::var_os("CONVEYOR_SIM_TRACE").is_some() {
-            println!("{place} -> {effects:?}");
+        if self.trace {
+            println!("{} at {}: {event:?} -> {effects:?}", self.step, self.now.0);
         }
-        if let Err(broken) = self.core.check() {
-            panic!("{place}: {broken}");
+        assert_eq!(by_conn(&comparable(&event, &effects)), by_conn(&expected), "unlike the model");
+        if self.step.is_multiple_of(self.profile.check_every) {
+            self.core.check().unwrap();
         }
-        let (observer, wall) = (&mut self.observer, i64::try_from(self.now.0).unwrap() + self.offset_ms);
-        let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            observer.see(actor, act, wall.div_euclid(1000), &effects);
-        }));
-        if let Err(complaint) = seen {
-            eprintln!("{place}");
-            std::panic::resume_unwind(complaint);
-        }
-        self.changes.extend(effects.iter().filter_map(|effect| match effect {
+        self.observer.see(actor, act, &effects);
+        self.look_at_noops(actor, &event, &effects);
+        let appended = effects.iter().filter_map(|effect| match effect {
             Effect::Append(change) => Some(change.clone()),
             _ => None,
-        }));
+        });
+        self.changes.extend(appended);
         effects
+    }
+
+    /// Whoever is woken has something to do, and no herd is woken for little.
+    fn look_at_noops(&self, actor: Option<ConnId>, event: &Event, effects: &[Effect]) {
+        let noop = |effect: &Effect| match effect {
+            Effect::Send { conn, reply: Reply::Noop } => Some(*conn),
+            _ => None,
+        };
+        let mut woken: Vec<ConnId> = effects.iter().filter_map(noop).collect();
+        for conn in &woken {
+            assert!(self.model.runnable(Some(*conn)) > 0, "NOOP to {conn:?}, which can do nothing");
+        }
+        // Who says PRE_SLEEP though it was woken is told again, and somebody else is woken in its place.
+        woken.retain(|conn| actor != Some(*conn));
+        let escalates = matches!(event, Event::Tick | Event::WallClock { .. });
+        if !woken.is_empty() && !escalates && self.profile.rules.wakeup == Wakeup::AsNeeded {
+            assert!(woken.len() <= self.model.runnable(None), "{} NOOPs for fewer jobs", woken.len());
+        }
     }
 
     fn request(&mut self, conn: ConnId, act: Act, request: Request) -> Vec<Effect> {
@@ -127,27 +145,44 @@ impl World {
     }
 
     fn random_step(&mut self) {
-        if self.conns.len() < 2 || (self.conns.len() < self.most_conns && self.rng.chance(10)) {
+        if self.conns.len() < 2 || (self.conns.len() < self.profile.most_conns && self.rng.chance(10)) {
             return self.connect();
         }
-        let conn = *self.rng.pick(&self.conns.clone());
-        match self.rng.below(100) {
-            0..22 => self.submit(conn),
-            22..42 => self.grab(conn),
-            42..54 => self.report(conn),
-            54..64 => drop(self.request(conn, Act::PreSleep, Request::PreSleep)),
-            64..74 => self.can_do(conn),
-            74..77 => self.cant_do(conn),
-            77..85 => self.pass_time(),
-            85..90 => self.close(conn),
-            90..96 => self.command(conn),
-            _ => self.ask(conn),
+        let conn = *self.rng.pick(&self.conns);
+        match self.profile.step(&mut self.rng) {
+            Step::Submit => self.submit(conn),
+            Step::Grab => self.grab(conn),
+            Step::Report => self.report(conn),
+            Step::PreSleep => drop(self.request(conn, Act::PreSleep, Request::PreSleep)),
+            Step::CanDo => self.can_do(conn),
+            Step::CantDo => self.cant_do(conn),
+            Step::PassTime => self.pass_time(),
+            Step::SetClock => self.set_clock(),
+            Step::Close => self.close(conn),
+            Step::Command => self.command(conn),
+            Step::Cancel => {
+                let command = Command::CancelJob(self.some_handle());
+                self.apply(Some(conn), Act::Other, Event::Command { conn, command });
+            }
+            Step::Ask => self.ask(conn),
         }
     }
 
+    fn function(&mut self) -> Bytes {
+        self.rng.pick(&self.profile.functions).clone()
+    }
+
+    /// The handle of some job: an unfinished one mostly.
+    fn some_handle(&mut self) -> Bytes {
+        let numbers: Vec<u64> = self.model.jobs.iter().map(|job| job.number).collect();
+        if numbers.is_empty() || self.rng.chance(20) {
+            return handle(1 + self.rng.next() % (self.newest + 2));
+        }
+        handle(*self.rng.pick(&numbers))
+    }
+
     fn connect(&mut self) {
-        let used: Vec<u32> = self.conns.iter().map(|conn| conn.index).collect();
-        let index = (0..).find(|index| !used.contains(index)).unwrap();
+        let index = (0..).find(|index| self.conns.iter().all(|conn| conn.index != *index)).unwrap();
         let generation = self.generations.entry(index).or_default();
         *generation += 1;
         let conn = ConnId { index, generation: *generation };
@@ -163,35 +198,27 @@ impl World {
     }
 
     fn submit(&mut self, conn: ConnId) {
-        let function = self.rng.pick(&self.functions.clone()).clone();
-        let unique = self.rng.pick(&self.uniques.clone()).clone();
-        let payload = self.rng.pick(&self.payloads.clone()).clone();
+        let function = self.function();
+        let unique = self.rng.pick(&self.profile.uniques).clone();
+        let payload = self.rng.pick(&self.payloads).clone();
         let background = self.rng.chance(50);
-        let (kind, foreground, when) = match self.rng.below(10) {
+        let (kind, foreground) = match self.rng.below(10) {
             0 | 1 => {
                 let when = self.wall() + i64::try_from(self.rng.below(6)).unwrap() - 1;
-                (SubmitKind::Epoch { when }, false, when)
+                (SubmitKind::Epoch { when }, false)
             }
             2 => {
                 let reducer = Bytes::from_static(b"r");
-                (SubmitKind::Reduce { reducer, ignored: Bytes::new(), background }, !background, 0)
+                (SubmitKind::Reduce { reducer, ignored: Bytes::new(), background }, !background)
             }
             _ => {
                 let priority = *self.rng.pick(&Priority::ALL);
-                (SubmitKind::Job { priority, background }, !background, 0)
+                (SubmitKind::Job { priority, background }, !background)
             }
         };
         let request = Request::Submit { kind, function, unique, payload };
-        // A joining submission's start time does not count: the account takes the first one only.
-        let effects = self.request(conn, Act::Submit { foreground, when }, request);
-        for effect in &effects {
+        for effect in self.request(conn, Act::Submit { foreground }, request) {
             if let Effect::Send { reply: Reply::JobCreated(number), .. } = effect {
-                if number.0 <= self.newest && when > 0 {
-                    self.observer.starts.entry(*number).and_modify(|start| *start = (*start).min(when));
-                    if self.observer.starts.get(number) == Some(&when) {
-                        self.observer.starts.remove(number);
-                    }
-                }
                 self.newest = self.newest.max(number.0);
             }
         }
@@ -235,11 +262,11 @@ impl World {
         let refused = effects.iter().any(
             |effect| matches!(effect, Effect::Send { conn: to, reply: Reply::Error { .. } } if *to == conn),
         );
-        assert_eq!(refused, !may, "world {}, step {}: report on {job:?}", self.seed, self.step);
+        assert_eq!(refused, !may, "report on {job:?}");
     }
 
     fn can_do(&mut self, conn: ConnId) {
-        let function = self.rng.pick(&self.functions.clone()).clone();
+        let function = self.function();
         let timeout_ms = *self.rng.pick(&[-1, 0, 500, 1500]);
         let request = if self.rng.chance(70) {
             Request::CanDo { function }
@@ -255,23 +282,14 @@ impl World {
             self.request(conn, Act::Other, Request::ResetAbilities);
             return;
         }
-        let function = self.rng.pick(&self.functions.clone()).clone();
+        let function = self.function();
         let function_of = &self.function_of;
         self.observer.gave_back(conn, |job| function_of.get(&job) == Some(&function));
         self.request(conn, Act::Other, Request::CantDo { function });
     }
 
-    /// To the next deadline, short of it, far beyond it; or somebody sets the wall clock.
+    /// To the next deadline, short of it, far beyond it.
     fn pass_time(&mut self) {
-        if self.rng.chance(5) {
-            // What was due stays due when the clock is set back.
-            let was = self.wall();
-            self.observer.starts.retain(|_, start| *start > was);
-            self.offset_ms += i64::try_from(self.rng.below(8000)).unwrap() - 2000;
-            let offset_ms = self.offset_ms;
-            self.apply(None, Act::Other, Event::WallClock { offset_ms });
-            return;
-        }
         let due = self.core.next_deadline();
         self.now = match self.rng.below(3) {
             0 => due.unwrap_or(self.now).max(self.now),
@@ -281,10 +299,16 @@ impl World {
         self.apply(None, Act::Other, Event::Tick);
     }
 
+    /// Somebody sets the wall clock. What was due stays due when it is set back.
+    fn set_clock(&mut self) {
+        self.offset_ms += i64::try_from(self.rng.below(8000)).unwrap() - 3000;
+        let offset_ms = self.offset_ms;
+        self.apply(None, Act::Other, Event::WallClock { offset_ms });
+    }
+
     fn command(&mut self, conn: ConnId) {
-        let function = self.rng.pick(&self.functions.clone()).clone();
-        let newest = self.newest + 2;
-        let command = match self.rng.below(10) {
+        let function = self.function();
+        let command = match self.rng.below(9) {
             0 => Command::Status,
             1 => Command::PriorityStatus,
             2 => Command::Workers,
@@ -296,17 +320,15 @@ impl World {
                 Command::MaxQueue { function, limits }
             }
             6 => Command::CreateFunction(function),
-            7 => Command::DropFunction(function),
-            _ => Command::CancelJob(handle(1 + self.rng.next() % newest)),
+            _ => Command::DropFunction(function),
         };
         self.apply(Some(conn), Act::Other, Event::Command { conn, command });
     }
 
     fn ask(&mut self, conn: ConnId) {
-        let newest = self.newest + 2;
         let request = match self.rng.below(6) {
-            0 => Request::GetStatus { handle: handle(1 + self.rng.next() % newest) },
-            1 => Request::GetStatusUnique { unique: self.rng.pick(&self.uniques.clone()).clone() },
+            0 => Request::GetStatus { handle: self.some_handle() },
+            1 => Request::GetStatusUnique { unique: self.rng.pick(&self.profile.uniques).clone() },
             2 => Request::Echo { payload: Bytes::from_static(b"e") },
             3 => Request::Option { option: Bytes::from_static(b"exceptions") },
             4 => Request::SetClientId { id: Bytes::from_static(b"me") },
@@ -315,15 +337,29 @@ impl World {
         self.request(conn, Act::Other, request);
     }
 
-    /// The changes so far, applied to an empty core, give the same durable state.
-    fn replay(&mut self) {
-        let mut other = Core::new(rig::rules());
+    /// The first changes applied to an empty core; all of them give the same durable state.
+    fn replay(&self, first: usize) -> Core {
+        let mut other = Core::new(self.profile.rules.clone());
         other.handle(self.now, Event::WallClock { offset_ms: self.offset_ms }, &mut Effects::default());
-        self.changes.iter().cloned().for_each(|change| other.restore(change));
-        if let Err(broken) = other.check() {
-            panic!("world {}, step {}: after replay: {broken}", self.seed, self.step);
+        self.changes.iter().take(first).cloned().for_each(|change| other.restore(change));
+        other.check().unwrap();
+        if self.profile.rules.durable && first == self.changes.len() {
+            assert_eq!(other.durable(), self.core.durable(), "after replay");
         }
-        assert_eq!(other.durable(), self.core.durable(), "world {}, step {}", self.seed, self.step);
+        other
+    }
+
+    /// The server is killed and comes back with what was recorded; everybody has to connect again.
+    fn restart(&mut self) {
+        self.core = self.replay(self.changes.len());
+        let reserved = self.changes.iter().filter_map(|change| match change {
+            Change::NumbersReserved { through } => Some(through.0),
+            _ => None,
+        });
+        self.model.restarted(reserved.max().unwrap_or(0));
+        self.observer.restarted();
+        self.conns.clear();
+        self.apply(None, Act::Other, Event::Tick);
     }
 
     /// Clients that wait are answered and nothing is left when good workers do everything.
@@ -335,7 +371,7 @@ impl World {
             self.observer.gave_back(conn, |_| true);
             self.request(conn, Act::Other, Request::ResetAbilities);
         }
-        for function in self.functions.clone() {
+        for function in self.profile.functions.clone() {
             self.request(good, Act::Other, Request::CanDo { function });
         }
         self.now = self.now.plus(20_000);
@@ -351,8 +387,12 @@ impl World {
             let request = Request::WorkComplete { handle: handle(job.0), payload: Bytes::new() };
             self.request(good, Act::Other, request);
         }
-        assert_eq!(self.observer.waiting(), 0, "world {}: somebody still waits", self.seed);
-        assert_eq!(self.core.job_count(), 0, "world {}: jobs are left", self.seed);
-        self.replay();
+        assert_eq!(self.observer.waiting(), 0, "somebody still waits");
+        assert_eq!(self.core.job_count(), 0, "jobs are left");
+        self.core.check().unwrap();
+        drop(self.replay(self.changes.len()));
+        // A crash may come between any two changes.
+        let cut = self.rng.below(self.changes.len() + 1);
+        drop(self.replay(cut));
     }
 }

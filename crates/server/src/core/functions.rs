@@ -29,8 +29,12 @@ pub(super) struct Function {
     pub(super) crews: Vec<CrewId>,
     /// Which crew is woken first next time.
     pub(super) crew_turn: usize,
-    /// How many sleepers the next unanswered NOOP wakes.
+    /// How many sleepers were woken when patience last ran out; 0 when a woken worker took a job since.
     pub(super) escalation: usize,
+    /// Somebody looks every now and then whether a job was taken.
+    pub(super) watched: bool,
+    /// A job was taken since that look.
+    pub(super) taken: bool,
     /// Position in [`Functions::runnable`].
     runnable_at: Option<usize>,
 }

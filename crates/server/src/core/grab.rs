@@ -86,11 +86,24 @@ impl Core {
         let came_back = self.conns.get(id).is_some_and(|conn| matches!(conn.nap, Nap::Woken { .. }));
         self.rouse(id);
         match self.choose(id) {
-            Some((at, priority)) => self.assign(now, id, at, priority, form, fx),
+            Some((at, priority)) => {
+                if came_back {
+                    self.calm_down(id, at);
+                }
+                self.assign(now, id, at, priority, form, fx);
+            }
             None => fx.send(id, Reply::NoJob),
         }
         if came_back {
             self.restore_wakeups_for(now, id, fx);
+        }
+    }
+
+    /// A woken worker takes a job: the next unanswered NOOP is the first one again.
+    fn calm_down(&mut self, id: ConnId, at: usize) {
+        let ability = self.conns.get(id).and_then(|conn| conn.abilities.get(at));
+        if let Some(function) = ability.and_then(|ability| self.functions.get_mut(ability.function)) {
+            function.escalation = 0;
         }
     }
 
@@ -208,6 +221,7 @@ impl Core {
                 let queued = function.queued.of_mut(priority);
                 *queued = queued.saturating_sub(1);
                 function.ready.count_runnable(priority, false);
+                function.taken = true;
                 self.functions.list_runnable(function_id);
                 return Some(id);
             }

@@ -200,6 +200,9 @@ impl Core {
             let count = |nap| self.conns.iter().filter(able).filter(|conn| conn.nap == nap).count();
             let (pending, asleep) = (count(Nap::Woken { fresh: true }), count(Nap::Asleep));
             let runnable = function.ready.runnable_total();
+            ensure(function.watched || !self.waits_for_sleepers(id), || {
+                format!("{:?} has jobs and sleepers and nobody watches", function.name)
+            })?;
             ensure(pending >= runnable || asleep == 0, || {
                 let name = &function.name;
                 format!("{name:?}: {runnable} runnable, {pending} expected back, {asleep} still asleep")

@@ -26,7 +26,7 @@ pub(super) struct Jobs {
     by_payload: HashMap<(FunctionId, Bytes), JobId>,
 }
 
-/// The live jobs with one unique, oldest first. Nearly always one.
+/// The live jobs with one unique, one a function. Nearly always one.
 #[derive(Debug, PartialEq, Eq)]
 enum Holders {
     One(JobId),
@@ -98,9 +98,10 @@ impl Jobs {
         }
     }
 
-    /// The newest job with `unique`, whatever its function.
+    /// The newest job with `unique`, whatever its function. Replay may have met it before older ones.
     pub(super) fn newest_by_unique(&self, unique: &[u8]) -> Option<JobId> {
-        self.by_unique.get(unique)?.as_slice().last().copied()
+        let holders = self.by_unique.get(unique)?.as_slice().iter();
+        holders.max_by_key(|id| self.get(**id).map(|job| job.number)).copied()
     }
 
     fn index_unique(&mut self, id: JobId) {

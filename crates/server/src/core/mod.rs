@@ -146,7 +146,10 @@ impl Core {
     pub fn handle(&mut self, now: Millis, event: Event, fx: &mut Effects) {
         match event {
             Event::Request { conn, request } => self.request(now, conn, request, fx),
-            Event::Command { conn, command } => self.command(conn, command, fx),
+            Event::Command { conn, command } if self.conns.get(conn).is_some() => {
+                self.command(conn, command, fx);
+            }
+            Event::Command { .. } => {}
             Event::Connected { conn, peer } => {
                 self.connects += 1;
                 let exceptions = self.rules.exceptions;
@@ -201,6 +204,10 @@ impl Core {
     }
 
     fn request(&mut self, now: Millis, conn: ConnId, request: Request, fx: &mut Effects) {
+        if self.conns.get(conn).is_none() {
+            // It would leave a job that somebody is said to wait for.
+            return;
+        }
         match request {
             Request::Submit { kind, function, unique, payload } => {
                 self.submit(now, conn, kind, (function, unique, payload), fx);

@@ -9,7 +9,9 @@
 //!
 //! A worker that does not answer its NOOP within [`NOOP_PATIENCE_MS`] is not expected back any more: it stays
 //! woken, but somebody else is woken in its place, then more and more of them, so that frozen sleepers cost
-//! milliseconds and not a job's life.
+//! milliseconds and not a job's life. The same happens to a function from which nobody took a job for that
+//! long, whoever is expected: workers that answer every NOOP by dying, or by going to sleep again, must not keep
+//! its jobs from the one that would work.
 
 use super::conns::Nap;
 use super::effect::{Effects, Reply};
@@ -49,6 +51,9 @@ pub(super) struct Crews {
     by_functions: HashMap<Box<[FunctionId]>, CrewId>,
     /// NOOPs in the order in which they were sent, those with an answer among them.
     unanswered: VecDeque<(Millis, ConnId, u64)>,
+    /// Functions with jobs and sleepers, and since when they are watched for somebody to take a job. Each is
+    /// here once: see [`super::functions::Function::watched`].
+    watched: VecDeque<(Millis, FunctionId)>,
 }
 
 impl Crews {
@@ -68,9 +73,12 @@ impl Crews {
 }
 
 impl Core {
-    /// When the oldest unanswered NOOP runs out of patience.
+    /// When patience runs out, with a worker or with a function.
     pub(super) fn next_noop_deadline(&self) -> Option<Millis> {
-        self.crews.unanswered.front().map(|(sent, ..)| sent.plus(NOOP_PATIENCE_MS))
+        let unanswered = self.crews.unanswered.front().map(|(sent, ..)| *sent);
+        let watched = self.crews.watched.front().map(|(since, _)| *since);
+        let oldest = unanswered.into_iter().chain(watched).min();
+        oldest.map(|since| since.plus(NOOP_PATIENCE_MS))
     }
 
     /// PRE_SLEEP: told to come at once when there is work, else put to sleep.
@@ -157,6 +165,9 @@ impl Core {
         if nap == Nap::Awake {
             return;
         }
+        // Whoever answers a NOOP with a change of its abilities is not counted on, or it could keep a job
+        // from everybody else by doing so for ever.
+        let nap = if nap == Nap::Asleep { nap } else { Nap::Woken { fresh: false } };
         self.join_crew(id);
         self.set_nap(now, id, nap);
         self.restore_wakeups_for(now, id, fx);
@@ -204,6 +215,7 @@ impl Core {
         };
         let missing = self.missing(function).max(wanted);
         self.wake(now, function, missing, fx);
+        self.watch_function(now, function);
     }
 
     /// How many more have to be woken for `function`.
@@ -221,6 +233,27 @@ impl Core {
     pub(super) fn restore_wakeups(&mut self, now: Millis, function: FunctionId, fx: &mut Effects) {
         let missing = self.missing(function);
         self.wake(now, function, missing, fx);
+        self.watch_function(now, function);
+    }
+
+    /// Whether jobs of the function wait while somebody who could do them sleeps.
+    pub(super) fn waits_for_sleepers(&self, function: FunctionId) -> bool {
+        self.functions.get(function).is_some_and(|function| {
+            let asleep = |crew: &CrewId| self.crews.counts(*crew).0 > 0;
+            function.ready.runnable_total() > 0 && function.crews.iter().any(asleep)
+        })
+    }
+
+    /// Sees to it that somebody takes a job of the function, unless that is being done.
+    fn watch_function(&mut self, now: Millis, id: FunctionId) {
+        if self.functions.get(id).is_none_or(|function| function.watched) || !self.waits_for_sleepers(id) {
+            return;
+        }
+        if let Some(function) = self.functions.get_mut(id) {
+            function.watched = true;
+            function.taken = false;
+            self.crews.watched.push_back((now, id));
+        }
     }
 
     /// Restores the rule for every function that `id` could have worked on and does not.
@@ -288,8 +321,26 @@ impl Core {
         None
     }
 
-    /// NOOPs without an answer: counts on somebody else, twice as many each time.
+    /// Counts on somebody else where patience ran out, twice as many each time.
     pub(super) fn escalate(&mut self, now: Millis, fx: &mut Effects) {
+        let mut functions = self.stop_expecting(now);
+        functions.extend(self.neglected(now));
+        for function in functions {
+            let step = match self.functions.get_mut(function) {
+                Some(function) => {
+                    function.escalation = function.escalation.saturating_mul(2).max(FIRST_ESCALATION);
+                    function.escalation
+                }
+                None => 0,
+            };
+            let count = self.missing(function).max(step);
+            self.wake(now, function, count, fx);
+        }
+    }
+
+    /// Stops expecting those whose NOOP has gone without an answer, and returns the functions with jobs that
+    /// they could do.
+    fn stop_expecting(&mut self, now: Millis) -> BTreeSet<FunctionId> {
         let mut functions = BTreeSet::new();
         while let Some((sent, id, count)) = self.crews.unanswered.front().copied() {
             let conn = self.conns.get(id);
@@ -307,16 +358,26 @@ impl Core {
             }
             functions.extend(self.runnable_of(crew_id));
         }
-        for function in functions {
-            let step = match self.functions.get_mut(function) {
-                Some(function) => {
-                    function.escalation = (function.escalation * 2).max(FIRST_ESCALATION);
-                    function.escalation
+        functions
+    }
+
+    /// Functions with jobs and sleepers from which nobody took a job for as long as patience lasts.
+    fn neglected(&mut self, now: Millis) -> Vec<FunctionId> {
+        let mut neglected = Vec::new();
+        while let Some((since, id)) = self.crews.watched.front().copied()
+            && now.since(since) >= NOOP_PATIENCE_MS
+        {
+            self.crews.watched.pop_front();
+            let goes_on = self.waits_for_sleepers(id);
+            let Some(function) = self.functions.get_mut(id) else { continue };
+            function.watched = goes_on;
+            if goes_on {
+                if !std::mem::take(&mut function.taken) {
+                    neglected.push(id);
                 }
-                None => 0,
-            };
-            let count = self.missing(function).max(step);
-            self.wake(now, function, count, fx);
+                self.crews.watched.push_back((now, id));
+            }
         }
+        neglected
     }
 }
