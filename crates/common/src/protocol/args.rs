@@ -45,12 +45,16 @@ pub(super) fn lenient_number(text: &[u8]) -> Result<i64, ParseError> {
         Some((b'+', rest)) => (false, rest),
         _ => (false, text),
     };
-    let magnitude = digits
+    // Counted down for negative numbers, so that the lowest one has room.
+    digits
         .iter()
         .take_while(|byte| byte.is_ascii_digit())
-        .try_fold(0_i64, |number, digit| number.checked_mul(10)?.checked_add(i64::from(digit - b'0')))
-        .ok_or(ParseError::NumberTooLarge)?;
-    Ok(if negative { -magnitude } else { magnitude })
+        .map(|digit| i64::from(digit - b'0'))
+        .try_fold(0_i64, |number, digit| {
+            let tens = number.checked_mul(10)?;
+            if negative { tens.checked_sub(digit) } else { tens.checked_add(digit) }
+        })
+        .ok_or(ParseError::NumberTooLarge)
 }
 
 /// Appends a whole packet: `terminated` arguments each get their NUL, `last` follows as it is.

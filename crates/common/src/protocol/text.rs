@@ -188,6 +188,7 @@ fn parse_max_queue(rest: [Option<&Bytes>; 4]) -> Result<Command, TextError> {
 
 /// Negative numbers and words mean no limit, as stock gearmand has it.
 fn queue_limit(word: &[u8]) -> u32 {
-    let number = super::args::lenient_number(word).unwrap_or(i64::from(u32::MAX));
+    let too_large = if word.starts_with(b"-") { 0 } else { i64::from(u32::MAX) };
+    let number = super::args::lenient_number(word).unwrap_or(too_large);
     u32::try_from(number.max(0)).unwrap_or(u32::MAX)
 }

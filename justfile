@@ -1,0 +1,28 @@
+# What CI runs.
+check:
+    ./.ci/run
+
+# Everything the README's test command does.
+test *ARGS:
+    ./scripts/test.sh {{ARGS}}
+
+fmt:
+    cargo fmt --all
+
+clippy:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+# 10^8 random steps and long fuzz loops; adds a line to docs/soak.md.
+soak:
+    ./scripts/soak.sh
+
+# A parser under cargo-fuzz: frame, request, response or text.
+fuzz TARGET SECONDS:
+    cargo +nightly fuzz run {{TARGET}} -- -max_total_time={{SECONDS}}
+
+# Beside gearmand, where it is installed.
+bench:
+    cargo bench --bench e2e

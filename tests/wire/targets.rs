@@ -1,0 +1,173 @@
+//! What must hold for any bytes at all. These functions panic when it does not: the fuzz targets in `fuzz/`
+//! and the tests of `tests/wire` both run them.
+
+use bytes::{Bytes, BytesMut};
+use conveyor_common::protocol::text::Command;
+use conveyor_common::protocol::{Decoder, Frame, FrameError, Magic, Opcode, Packet, Request, Response};
+
+/// Body limit for the decoders here, low enough for random lengths to meet it.
+const PACKET_LIMIT_BYTES: u64 = 1 << 20;
+
+/// What became of a stream.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// Every frame, in order.
+    pub(crate) frames: Vec<Frame>,
+    /// Why the stream cannot be followed to its end.
+    pub(crate) error: Option<FrameError>,
+    /// Bytes of a frame that is not complete; empty after an error.
+    pub(crate) rest: Vec<u8>,
+}
+
+/// Feeds `pieces` to a decoder, one after the other as they would arrive.
+pub(crate) fn run(pieces: &[&[u8]]) -> Outcome {
+    let mut decoder = Decoder::new(PACKET_LIMIT_BYTES);
+    let mut input = BytesMut::new();
+    let mut frames = Vec::new();
+    for piece in pieces {
+        input.extend_from_slice(piece);
+        loop {
+            let before = input.len();
+            match decoder.decode(&mut input) {
+                Ok(Some(frame)) => {
+                    assert!(input.len() < before, "{frame:?} took no byte");
+                    frames.push(frame);
+                }
+                Ok(None) => {
+                    assert_eq!(input.len(), before, "an incomplete frame lost bytes");
+                    break;
+                }
+                Err(error) => return Outcome { frames, error: Some(error), rest: Vec::new() },
+            }
+        }
+    }
+    Outcome { frames, error: None, rest: input.to_vec() }
+}
+
+/// Cuts `data` into frames: at any split the same ones, with no byte lost or made up.
+pub(crate) fn frame(data: &[u8]) {
+    let whole = run(&[data]);
+    for size in [1, 2, 3, 5, 11, 12, 13, 64, 4096] {
+        let pieces: Vec<&[u8]> = data.chunks(size).collect();
+        assert_eq!(run(&pieces), whole, "in pieces of {size} bytes");
+    }
+    // A cut per stream that depends on nothing but the stream.
+    let sum = data.iter().fold(7_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));
+    let (left, right) = data.split_at(sum % (data.len() + 1));
+    assert_eq!(run(&[left, right]), whole, "cut at {}", left.len());
+    assert_all_bytes_accounted_for(data, &whole);
+}
+
+/// The frames, written again, are the stream they were read from.
+fn assert_all_bytes_accounted_for(data: &[u8], whole: &Outcome) {
+    let mut at = 0;
+    for frame in &whole.frames {
+        let rest = data.get(at..).unwrap_or_default();
+        match frame {
+            Frame::Packet(packet) => {
+                let bytes = packet_bytes(packet);
+                assert!(rest.starts_with(&bytes), "{packet:?} is not what was sent");
+                at += bytes.len();
+            }
+            Frame::Line(line) => {
+                assert!(rest.starts_with(line), "{line:?} is not what was sent");
+                at += line.len();
+                let end = data.get(at..).unwrap_or_default();
+                at += if end.starts_with(b"\r\n") { 2 } else { 1 };
+                assert_eq!(data.get(at - 1), Some(&b'\n'), "{line:?} has no end");
+            }
+        }
+    }
+    if whole.error.is_none() {
+        assert_eq!(data.get(at..), Some(whole.rest.as_slice()), "bytes were lost behind the last frame");
+    }
+}
+
+fn packet_bytes(packet: &Packet) -> Vec<u8> {
+    let length = u32::try_from(packet.body.len()).unwrap_or(u32::MAX);
+    let head = [packet.magic.bytes(), packet.opcode.to_wire().to_be_bytes(), length.to_be_bytes()].concat();
+    [head.as_slice(), &packet.body].concat()
+}
+
+/// Reads requests: those of the stream, and `data` as the body of a type that its first byte chooses.
+/// What is accepted keeps its meaning when it is written again.
+pub(crate) fn request(data: &[u8]) {
+    for packet in packets(data) {
+        if let Ok(request) = Request::from_packet(packet) {
+            let mut out = BytesMut::new();
+            request.encode(&mut out);
+            let again = one_packet(&out);
+            assert_eq!(again.magic, Magic::Request);
+            assert_eq!(Request::from_packet(again), Ok(request));
+        }
+    }
+}
+
+/// As [`request`], for responses.
+pub(crate) fn response(data: &[u8]) {
+    for packet in packets(data) {
+        if let Ok(response) = Response::from_packet(packet) {
+            let mut out = BytesMut::new();
+            response.encode(&mut out);
+            let again = one_packet(&out);
+            assert_eq!((again.magic, again.opcode), (Magic::Response, response.opcode()));
+            assert_eq!(Response::from_packet(again), Ok(response));
+        }
+    }
+}
+
+/// The packets in `data`, and `data` itself as a body.
+fn packets(data: &[u8]) -> Vec<Packet> {
+    let mut packets: Vec<Packet> = run(&[data])
+        .frames
+        .into_iter()
+        .filter_map(|frame| match frame {
+            Frame::Packet(packet) => Some(packet),
+            Frame::Line(_) => None,
+        })
+        .collect();
+    if let Some((choice, body)) = data.split_first() {
+        let opcode = Opcode::ALL.iter().cycle().nth(usize::from(*choice));
+        packets.extend(opcode.map(|opcode| Packet {
+            magic: Magic::Request,
+            opcode: *opcode,
+            body: Bytes::copy_from_slice(body),
+        }));
+    }
+    packets
+}
+
+fn one_packet(bytes: &[u8]) -> Packet {
+    let mut input = BytesMut::from(bytes);
+    let read = Decoder::new(u64::MAX).decode(&mut input);
+    assert!(input.is_empty(), "{} bytes are left", input.len());
+    match read {
+        Ok(Some(Frame::Packet(packet))) => packet,
+        other => panic!("not one packet: {other:?}"),
+    }
+}
+
+/// Reads admin lines: those of the stream, and `data` as one line. A command keeps its meaning when it is
+/// written again, and everything else has an answer that is one line, or none when the connection must go.
+pub(crate) fn text(data: &[u8]) {
+    let lines = run(&[data]).frames.into_iter().filter_map(|frame| match frame {
+        Frame::Line(line) => Some(line),
+        Frame::Packet(_) => None,
+    });
+    for line in lines.chain([Bytes::copy_from_slice(data)]) {
+        match Command::parse(&line) {
+            Ok(command) => {
+                let written = command.to_line();
+                let words = written.strip_suffix(b"\r\n").unwrap_or_default();
+                let read = Command::parse(&Bytes::copy_from_slice(words));
+                assert_eq!(read, Ok(command), "from {line:?}");
+            }
+            Err(error) => {
+                if let Some(reply) = error.reply() {
+                    assert!(reply.starts_with(b"ERR ") && reply.ends_with(b"\r\n"), "{reply:?}");
+                    assert!(reply.len() <= line.len() + 128, "an answer longer than its question");
+                }
+            }
+        }
+    }
+}
