@@ -82,6 +82,9 @@ impl Library {
             }
             (Self::CommandLine, Item::Many) => Some("one job a process"),
             (Self::CommandLine, Item::Exception) => Some("the client does not print exceptions apart"),
+            (Self::CommandLine, Item::Large) => {
+                Some("the tool copies all it has read for every block: minutes")
+            }
             (Self::CommandLine, Item::Unique) => Some("one job a process"),
             (Self::Node, Item::Large) => Some("the library copies all it has read for every chunk: minutes"),
             _ => None,
