@@ -75,6 +75,7 @@ impl Library {
         match (self, item) {
             (Self::C, Item::Epoch) => None,
             (_, Item::Epoch) => Some("the client has no start time"),
+            (Self::Gear, Item::Large) => Some("the library copies all it has read for every 4 KiB: minutes"),
             (Self::Gear, Item::Unique) => Some("the client keeps one job a handle"),
             (Self::Pygearman, Item::Unique) => Some("the client keeps one request a handle"),
             (Self::Pygearman, Item::Exception) => {
