@@ -82,6 +82,7 @@ pub(crate) struct Given {
     pub(crate) log_file: Option<String>,
     pub(crate) pid_file: Option<PathBuf>,
     pub(crate) packet_limit: Option<u64>,
+    pub(crate) output_limit: Option<usize>,
 }
 
 /// What a server process does.
@@ -145,14 +146,19 @@ impl Settings {
                 verbose: given.verbose.name().to_owned(),
             },
         };
-        let packet_bytes = given.packet_limit.unwrap_or(PACKET_BYTES_DEFAULT);
+        let limits = Limits::default();
+        let limits = Limits {
+            packet_bytes: given.packet_limit.unwrap_or(PACKET_BYTES_DEFAULT),
+            output_bytes: given.output_limit.unwrap_or(limits.output_bytes),
+            ..limits
+        };
         Ok(Self {
             server: Config {
                 listen: given.listen.clone(),
                 port: given.port.unwrap_or(DEFAULT_PORT),
                 backlog: given.backlog.unwrap_or(32),
                 rules,
-                limits: Limits { packet_bytes, ..Limits::default() },
+                limits,
                 keepalive: keepalive(given)?,
             },
             verbose: given.verbose,

@@ -85,6 +85,9 @@ pub(crate) struct Args {
     /// Largest packet accepted, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = conveyor_common::limits::PACKET_BYTES_DEFAULT)]
     packet_limit: u64,
+    /// A peer that has read nothing for 120 s is cut off when more bytes than this wait for it [default: 256 MiB]
+    #[arg(long, value_name = "BYTES")]
+    output_limit: Option<usize>,
     /// Check the options and exit
     #[arg(long)]
     check_args: bool,
@@ -114,6 +117,7 @@ impl Args {
             log_file: Some(self.log_file.clone()),
             pid_file: self.pid_file.clone(),
             packet_limit: Some(self.packet_limit),
+            output_limit: self.output_limit,
         }
     }
 }
