@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// Behave like gearmand 1.1 or 2.0 where they differ
     #[arg(long, value_name = "VERSION", value_parser = settings::parse_compat, default_value = "2.0")]
     compat: Compat,
-    /// Address or name to listen on, may be repeated [default: all addresses, IPv4 and IPv6]
+    /// Address or name to listen on, may be repeated (default: all addresses, IPv4 and IPv6)
     #[arg(long, short = 'L', value_name = "ADDRESS")]
     listen: Vec<String>,
     /// Port to listen on; 0 lets the system choose
@@ -46,13 +46,13 @@ pub(crate) struct Args {
     /// Under --compat 1.1: functions of a worker take turns (2.0 always does)
     #[arg(long, short = 'R')]
     round_robin: bool,
-    /// Sleeping workers told of a new job, 0 for all [default: as many as there are jobs]
+    /// Sleeping workers told of a new job, 0 for all (default: as many as there are jobs)
     #[arg(long, short = 'w', value_name = "N")]
     worker_wakeup: Option<u32>,
     /// Send WORK_EXCEPTION to clients that did not ask for it
     #[arg(long)]
     exceptions: bool,
-    /// What job handles start with [default: H:<name of this machine>]
+    /// What job handles start with (default: H: and the name of this machine)
     #[arg(long, value_name = "PREFIX")]
     job_handle_prefix: Option<String>,
     /// Accepted for gearmand's sake: tables grow by themselves
@@ -61,13 +61,13 @@ pub(crate) struct Args {
     /// Accepted for gearmand's sake: dead peers are always looked for
     #[arg(long)]
     keepalive: bool,
-    /// Seconds of silence before a peer is probed, -1 for the default [default: 30]
+    /// Seconds of silence before a peer is probed, -1 for the default (default: 30)
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     keepalive_idle: Option<i64>,
-    /// Seconds between two probes, -1 for the default [default: 10]
+    /// Seconds between two probes, -1 for the default (default: 10)
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     keepalive_interval: Option<i64>,
-    /// Unanswered probes until a peer is dead, -1 for the default [default: 3]
+    /// Unanswered probes until a peer is dead, -1 for the default (default: 3)
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     keepalive_count: Option<i64>,
     /// Limit of open files to ask the system for
@@ -85,7 +85,7 @@ pub(crate) struct Args {
     /// Largest packet accepted, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = conveyor_common::limits::PACKET_BYTES_DEFAULT)]
     packet_limit: u64,
-    /// A peer that has read nothing for 120 s is cut off when more bytes than this wait for it [default: 256 MiB]
+    /// A peer that has read nothing for 120 s is cut off when more bytes than this wait for it (default: 256 MiB)
     #[arg(long, value_name = "BYTES")]
     output_limit: Option<usize>,
     /// Check the options and exit

@@ -3,7 +3,7 @@
 //! A plain value. Events go in, effects come out, time is an argument; no socket, clock, file, randomness,
 //! log or error inside. The engine runs it; tests and the simulator run it without one.
 //!
-//! What must hold after every step is written down, and checked, in [`invariants`].
+//! What must hold after every step is written down, and checked, in `invariants`; see [`Core::check`].
 
 pub mod change;
 mod conns;
