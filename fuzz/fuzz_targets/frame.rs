@@ -1,8 +1,4 @@
-//! The target `frame`; its body is shared with `tests/wire`.
-
+//! A byte stream gives the same packets and lines at any split.
 #![no_main]
 
-#[path = "../../tests/wire/targets.rs"]
-mod targets;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::frame(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| conveyor_fuzz::targets::frame(data));

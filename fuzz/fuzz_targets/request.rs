@@ -1,8 +1,4 @@
-//! The target `request`; its body is shared with `tests/wire`.
-
+//! A request that is accepted means the same when written again.
 #![no_main]
 
-#[path = "../../tests/wire/targets.rs"]
-mod targets;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::request(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| conveyor_fuzz::targets::request(data));

@@ -1,8 +1,4 @@
-//! The target `response`; its body is shared with `tests/wire`.
-
+//! A response that is accepted means the same when written again.
 #![no_main]
 
-#[path = "../../tests/wire/targets.rs"]
-mod targets;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::response(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| conveyor_fuzz::targets::response(data));

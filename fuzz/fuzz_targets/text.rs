@@ -1,8 +1,4 @@
-//! The target `text`; its body is shared with `tests/wire`.
-
+//! An admin line is a command, has an answer or closes the connection.
 #![no_main]
 
-#[path = "../../tests/wire/targets.rs"]
-mod targets;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::text(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| conveyor_fuzz::targets::text(data));

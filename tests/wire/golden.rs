@@ -1,9 +1,11 @@
 //! The bytes of every packet type in both directions.
 
-use crate::{packet, request, response, text};
+use crate::{packet, packet_of, request, response, text};
 use bytes::BytesMut;
 use conveyor_common::Priority;
-use conveyor_common::protocol::{GrabForm, Magic, Opcode, ParseError, Request, Response, SubmitKind};
+use conveyor_common::protocol::{
+    ErrorCode, GrabForm, Magic, Opcode, ParseError, Request, Response, SubmitKind,
+};
 use std::collections::BTreeSet;
 
 /// Every packet a client or worker may send, as it stands on the wire and as it is understood.
@@ -303,4 +305,47 @@ fn what_only_a_client_or_worker_sends_is_no_response() {
             Response::parse(opcode, text(b"a\x000\x001\0d\0e\0f")) == Err(ParseError::Unexpected(opcode));
         assert_eq!(refused, !expected.contains(&opcode.to_wire()), "{opcode:?}");
     }
+}
+
+#[test]
+fn refusals_are_these_bytes() {
+    let refusals: [(ErrorCode, &str, &[u8]); 6] = [
+        (ErrorCode::InvalidMagic, "Request magic expected", b"INVALID_MAGIC\0Request magic expected"),
+        (ErrorCode::InvalidCommand, "Command not expected", b"INVALID_COMMAND\0Command not expected"),
+        (
+            ErrorCode::ArgumentTooLarge,
+            "Unique value too large",
+            b"ARGUMENT_TOO_LARGE\0Unique value too large",
+        ),
+        (
+            ErrorCode::UnknownOption,
+            "Server does not recognize given option",
+            b"UNKNOWN_OPTION\0Server does not recognize given option",
+        ),
+        (
+            ErrorCode::JobNotFound,
+            "Job does not exist on server",
+            b"JOB_NOT_FOUND\0Job does not exist on server",
+        ),
+        (ErrorCode::QueueError, "Job queue is full", b"QUEUE_ERROR\0Job queue is full"),
+    ];
+    for (code, text, body) in refusals {
+        let mut out = BytesMut::new();
+        Response::Error { code: code.as_str(), text }.encode(&mut out);
+        assert_eq!(out, packet_of(b"\0RES", 19, body));
+    }
+}
+
+#[test]
+fn an_unknown_handle_is_answered_with_zeros() {
+    let unknown = Response::StatusRes {
+        handle: &b"H:box:9"[..],
+        known: false,
+        running: false,
+        numerator: b"0",
+        denominator: b"0",
+    };
+    let mut out = BytesMut::new();
+    unknown.encode(&mut out);
+    assert_eq!(out, &b"\0RES\0\0\0\x14\0\0\0\x0fH:box:9\x000\x000\x000\x000"[..]);
 }

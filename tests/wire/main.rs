@@ -16,7 +16,7 @@ mod layout;
 mod memory;
 mod round_trip;
 mod strategy;
-mod targets;
+pub mod targets;
 
 use bytes::{Bytes, BytesMut};
 use conveyor_common::protocol::{Decoder, Frame, FrameError, Packet, ParseError, Request, Response};

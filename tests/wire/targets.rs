@@ -10,17 +10,17 @@ const PACKET_LIMIT_BYTES: u64 = 1 << 20;
 
 /// What became of a stream.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     /// Every frame, in order.
-    pub(crate) frames: Vec<Frame>,
+    pub frames: Vec<Frame>,
     /// Why the stream cannot be followed to its end.
-    pub(crate) error: Option<FrameError>,
+    pub error: Option<FrameError>,
     /// Bytes of a frame that is not complete; empty after an error.
-    pub(crate) rest: Vec<u8>,
+    pub rest: Vec<u8>,
 }
 
 /// Feeds `pieces` to a decoder, one after the other as they would arrive.
-pub(crate) fn run(pieces: &[&[u8]]) -> Outcome {
+pub fn run(pieces: &[&[u8]]) -> Outcome {
     let mut decoder = Decoder::new(PACKET_LIMIT_BYTES);
     let mut input = BytesMut::new();
     let mut frames = Vec::new();
@@ -45,7 +45,7 @@ pub(crate) fn run(pieces: &[&[u8]]) -> Outcome {
 }
 
 /// Cuts `data` into frames: at any split the same ones, with no byte lost or made up.
-pub(crate) fn frame(data: &[u8]) {
+pub fn frame(data: &[u8]) {
     let whole = run(&[data]);
     for size in [1, 2, 3, 5, 11, 12, 13, 64, 4096] {
         let pieces: Vec<&[u8]> = data.chunks(size).collect();
@@ -91,7 +91,7 @@ fn packet_bytes(packet: &Packet) -> Vec<u8> {
 
 /// Reads requests: those of the stream, and `data` as the body of a type that its first byte chooses.
 /// What is accepted keeps its meaning when it is written again.
-pub(crate) fn request(data: &[u8]) {
+pub fn request(data: &[u8]) {
     for packet in packets(data) {
         if let Ok(request) = Request::from_packet(packet) {
             let mut out = BytesMut::new();
@@ -104,7 +104,7 @@ pub(crate) fn request(data: &[u8]) {
 }
 
 /// As [`request`], for responses.
-pub(crate) fn response(data: &[u8]) {
+pub fn response(data: &[u8]) {
     for packet in packets(data) {
         if let Ok(response) = Response::from_packet(packet) {
             let mut out = BytesMut::new();
@@ -149,7 +149,7 @@ fn one_packet(bytes: &[u8]) -> Packet {
 
 /// Reads admin lines: those of the stream, and `data` as one line. A command keeps its meaning when it is
 /// written again, and everything else has an answer that is one line, or none when the connection must go.
-pub(crate) fn text(data: &[u8]) {
+pub fn text(data: &[u8]) {
     let lines = run(&[data]).frames.into_iter().filter_map(|frame| match frame {
         Frame::Line(line) => Some(line),
         Frame::Packet(_) => None,
