@@ -113,9 +113,10 @@ impl State {
             buffer.reserve(missing.clamp(1, buffer.len().max(READ_BYTES)));
         }
         let read = std::pin::pin!(reader.read_buf(buffer)).poll(cx);
-        if !shared {
-            // In the middle of a packet. libgearman's send buffer is smaller than a loopback segment, so its
-            // peer's delayed acknowledgements would hold it to 64 KiB each 40 ms. A failure costs only speed.
+        if read.is_pending() && !shared {
+            // All that has come was read and ends in the middle of a packet. libgearman's send buffer is smaller
+            // than a loopback segment, so delayed acknowledgements would hold it to 64 KiB each 40 ms. A failure
+            // costs only speed.
             let _ = SockRef::from(reader.as_ref()).set_tcp_quickack(true);
         }
         if shared && matches!(read, Poll::Ready(Ok(1..))) {
