@@ -60,6 +60,11 @@ impl File {
             .take_while(|(_, line)| line.trim() != "#[cfg(test)]")
             .filter(|(_, line)| !line.trim_start().starts_with("//"))
     }
+
+    /// Lines of the unit tests at the end of a source file, with their numbers, from 0.
+    pub(crate) fn unit_tests(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.text.lines().enumerate().skip_while(|(_, line)| line.trim() != "#[cfg(test)]")
+    }
 }
 
 /// Whether `word` stands in `line` and is not a part of a longer name.
@@ -89,4 +94,5 @@ fn code_ends_where_the_unit_tests_begin() {
     let text = "//! Doc.\nlet a;\n// why\nlet b;\n#[cfg(test)]\nmod tests {}\n".to_owned();
     let file = File { path: String::new(), text };
     assert_eq!(file.code().collect::<Vec<_>>(), [(1, "let a;"), (3, "let b;")]);
+    assert_eq!(file.unit_tests().collect::<Vec<_>>(), [(4, "#[cfg(test)]"), (5, "mod tests {}")]);
 }
