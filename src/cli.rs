@@ -18,6 +18,7 @@ Examples:
   gearman -f reverse hello                ... and a first job for it
   conveyor server --listen 10.0.0.5       a job server for the network
   conveyor admin status                   what it is doing
+  conveyor bench --load foreground        how fast it is
   conveyor conformance 127.0.0.1:4730     check any Gearman server
 
 Exit codes: 0 success, 1 failure (the message says what to do), 2 wrong usage.";
@@ -31,6 +32,8 @@ enum Command {
     AllInOne(cmd::all_in_one::Args),
     /// Ask a running server, or tell it something
     Admin(cmd::admin::Args),
+    /// Put load on any Gearman server, or compare two
+    Bench(Box<cmd::bench::Args>),
     /// Check any Gearman server against numbered protocol rules
     Conformance(cmd::conformance::Args),
 }
@@ -42,6 +45,7 @@ impl Cli {
             Command::Server(args) => cmd::server::run(&args),
             Command::AllInOne(args) => cmd::all_in_one::run(&args),
             Command::Admin(args) => cmd::admin::run(&args),
+            Command::Bench(args) => cmd::bench::run(&args),
             Command::Conformance(args) => cmd::conformance::run(&args),
         }
     }

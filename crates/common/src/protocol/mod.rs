@@ -15,5 +15,5 @@ pub mod text;
 pub use error::{ErrorCode, FrameError, ParseError};
 pub use frame::{Decoder, Frame, Magic, Packet};
 pub use opcode::Opcode;
-pub use request::{GrabForm, Request, SubmitKind};
+pub use request::{GrabForm, Request, SubmitKind, submit_opcode};
 pub use response::Response;
