@@ -23,7 +23,6 @@ struct Peer {
     input: Vec<u8>,
     output: Vec<u8>,
     touched: bool,
-    asleep: bool,
 }
 
 /// All there is.
@@ -81,7 +80,7 @@ impl Floor {
             let token = epoll::EventData::new_u64(self.peers.len() as u64);
             epoll::add(&self.epoll, &stream, token, epoll::EventFlags::IN).unwrap();
             let (input, output) = (Vec::new(), Vec::new());
-            self.peers.push(Some(Peer { stream, input, output, touched: false, asleep: false }));
+            self.peers.push(Some(Peer { stream, input, output, touched: false }));
         }
     }
 
@@ -156,10 +155,7 @@ impl Floor {
                 }
                 None => self.send(at, 10, &[]),
             },
-            4 if self.ready.is_empty() => {
-                self.peers[at].as_mut().unwrap().asleep = true;
-                self.sleepers.push_back(at);
-            }
+            4 if self.ready.is_empty() => self.sleepers.push_back(at),
             4 => self.send(at, 6, &[]),
             13 => {
                 let end = body.iter().position(|byte| *byte == 0).unwrap();
@@ -178,8 +174,11 @@ impl Floor {
         let job = self.jobs.insert(Job { client, payload });
         self.send(at, 8, &[&handle(job)]);
         self.ready.push_back(job);
-        if let Some(sleeper) = self.sleepers.pop_front() {
-            self.send(sleeper, 6, &[]);
+        while let Some(sleeper) = self.sleepers.pop_front() {
+            // Those that have gone stay in the queue until they are met.
+            if self.peers[sleeper].is_some() {
+                return self.send(sleeper, 6, &[]);
+            }
         }
     }
 
