@@ -11,6 +11,7 @@
 mod support;
 
 mod all_in_one;
+mod bench;
 mod hostile;
 mod process;
 mod stock_tools;

@@ -10,7 +10,7 @@ Examples:
   conveyor bench 10.0.0.5:4730 --load foreground,drain two of them
   conveyor bench --vs 127.0.0.1:4731                   two servers in turns, and their ratios
   conveyor bench --load foreground --clients 64 --in-flight 2 --workers 32 --payload 1024
-  conveyor bench --load echo --json | jq '.results[0].runs[0].per_second'
+  conveyor bench --load echo --json | jq '.results[0].servers[0].median.per_second'
 
 It makes functions named conveyor-bench-N on the server, and takes away what it has queued before it ends. Load on
 a server that others use is theirs to feel, too.

@@ -2,7 +2,7 @@
 
 use super::outbox::Outbox;
 use conveyor_common::{ConnId, Millis};
-use std::io;
+use std::io::{self, IoSlice};
 use std::task::Waker;
 use std::time::Duration;
 use tokio::net::tcp::OwnedWriteHalf;
@@ -36,7 +36,7 @@ impl Link {
     /// merely does not read is not dead: while it takes nothing the system's own limits apply.
     pub(super) fn send(&mut self, now: Millis, user_timeout: Duration) {
         let before = self.outbox.len();
-        let sent = self.outbox.send(|slices| self.writer.try_write_vectored(slices));
+        let sent = self.outbox.send(|slices| write(&self.writer, slices));
         if self.outbox.len() < before {
             self.progressed = now;
         }
@@ -62,6 +62,14 @@ impl Link {
     }
 }
 
+/// Writes once. A single piece, which is the rule, takes the system's shorter way.
+fn write(writer: &OwnedWriteHalf, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    match slices {
+        [one] => writer.try_write(one),
+        _ => writer.try_write_vectored(slices),
+    }
+}
+
 /// The last words of a connection that has ended.
 #[derive(Debug)]
 pub(crate) struct Linger {
@@ -73,7 +81,7 @@ impl Linger {
     /// Offers what is left to the peer until it is out or fails.
     pub(crate) async fn finish(mut self) {
         while !self.outbox.is_empty() {
-            match self.outbox.send(|slices| self.writer.try_write_vectored(slices)) {
+            match self.outbox.send(|slices| write(&self.writer, slices)) {
                 Ok(()) => return,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.writer.writable().await.is_err() {

@@ -104,15 +104,16 @@ impl Engine {
     /// Takes a new connection in.
     pub(crate) fn connect(&self, writer: OwnedWriteHalf, peer: Peer) -> ConnId {
         let state = &mut *self.state.borrow_mut();
-        let conn = state.links.insert(writer, state.clock.now());
-        state.apply(Event::Connected { conn, peer });
+        let now = state.clock.now();
+        let conn = state.links.insert(writer, now);
+        state.apply(now, Event::Connected { conn, peer });
         conn
     }
 
     /// A connection ended. What still waits for its peer is handed over.
     pub(crate) fn disconnect(&self, conn: ConnId) -> Option<Linger> {
         let state = &mut *self.state.borrow_mut();
-        state.apply(Event::Closed { conn });
+        state.apply(state.clock.now(), Event::Closed { conn });
         state.settle(&self.rearmed);
         state.links.remove(conn)
     }
@@ -138,7 +139,7 @@ impl Engine {
         let offset_ms = state.clock.wall_offset_ms();
         if offset_ms.abs_diff(state.wall_offset_ms) > WALL_DRIFT_MS {
             state.wall_offset_ms = offset_ms;
-            state.apply(Event::WallClock { offset_ms });
+            state.apply(state.clock.now(), Event::WallClock { offset_ms });
             state.settle(&self.rearmed);
         }
     }
@@ -161,9 +162,10 @@ impl Engine {
             }
             let now = {
                 let state = &mut *self.state.borrow_mut();
-                state.apply(Event::Tick);
+                let now = state.clock.now();
+                state.apply(now, Event::Tick);
                 state.settle(&self.rearmed);
-                state.clock.now()
+                now
             };
             if next_sweep <= now {
                 self.follow_wall_clock();
@@ -185,8 +187,7 @@ impl Engine {
 
 impl State {
     /// Hands one event to the core and carries its effects out.
-    fn apply(&mut self, event: Event) {
-        let now = self.clock.now();
+    fn apply(&mut self, now: Millis, event: Event) {
         self.core.handle(now, event, &mut self.effects);
         self.carry_out();
     }

@@ -166,7 +166,8 @@ impl Outbox {
     ) -> Result<(), E> {
         while self.len > 0 {
             let mut slices = [IoSlice::new(&[]); SLICES];
-            let chunks = self.pieces.iter().map(|piece| &piece[..]).chain(std::iter::once(&self.tail[..]));
+            let tail = Some(&self.tail[..]).filter(|tail| !tail.is_empty());
+            let chunks = self.pieces.iter().map(|piece| &piece[..]).chain(tail);
             let mut used = 0;
             for (slice, chunk) in slices.iter_mut().zip(chunks) {
                 *slice = IoSlice::new(chunk);
