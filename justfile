@@ -26,3 +26,7 @@ fuzz TARGET SECONDS:
 # Beside gearmand, where it is installed.
 bench:
     cargo bench --bench e2e
+
+# The parts by themselves: all, or those whose name holds ARGS.
+micro *ARGS:
+    cargo bench --bench micro -- {{ARGS}}
