@@ -30,3 +30,11 @@ bench:
 # The parts by themselves: all, or those whose name holds ARGS.
 micro *ARGS:
     cargo bench --bench micro -- {{ARGS}}
+
+# Whether the core, the decoder and outboxes still take as many instructions as recorded; needs valgrind.
+instructions:
+    cargo bench --bench instructions --locked
+
+# Records how many they take now.
+instructions-save:
+    cargo bench --bench instructions --locked -- --save
