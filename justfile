@@ -26,3 +26,15 @@ fuzz TARGET SECONDS:
 # Beside gearmand, where it is installed.
 bench:
     cargo bench --bench e2e
+
+# The parts by themselves: all, or those whose name holds ARGS.
+micro *ARGS:
+    cargo bench --bench micro -- {{ARGS}}
+
+# Whether the core, the decoder and outboxes still take as many instructions as recorded; needs valgrind.
+instructions:
+    cargo bench --bench instructions --locked
+
+# Records how many they take now.
+instructions-save:
+    cargo bench --bench instructions --locked -- --save
