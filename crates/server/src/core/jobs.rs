@@ -2,10 +2,10 @@
 
 use super::functions::FunctionId;
 use super::job::{Job, JobId, Standing};
+use super::numbers::Numbers;
+use super::pool::Pool;
 use bytes::Bytes;
 use conveyor_common::JobNumber;
-use foldhash::fast::FixedState;
-use slab::Slab;
 use std::collections::HashMap;
 
 /// Payloads and keys up to this many bytes are copied when a job is stored, so that a small job does not
@@ -18,9 +18,8 @@ const DASH: &[u8] = b"-";
 /// All unfinished jobs.
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
-    table: Slab<Job>,
-    /// Numbers are the core's own: no peer can aim at a hash chain.
-    by_number: HashMap<JobNumber, JobId, FixedState>,
+    table: Pool<Job>,
+    by_number: Numbers,
     /// Uniques are the peers': std's keyed hash.
     by_unique: HashMap<Bytes, Holders>,
     by_payload: HashMap<(FunctionId, Bytes), JobId>,
@@ -48,30 +47,27 @@ pub(super) fn own(bytes: Bytes) -> Bytes {
 }
 
 impl Jobs {
-    pub(super) fn len(&self) -> usize {
+    pub(super) const fn len(&self) -> usize {
         self.table.len()
     }
 
     pub(super) fn get(&self, id: JobId) -> Option<&Job> {
-        self.table.get(id.slot as usize).filter(|job| generation(job.number) == id.generation)
+        self.table.get(id.slot).filter(|job| generation(job.number) == id.generation)
     }
 
     pub(super) fn get_mut(&mut self, id: JobId) -> Option<&mut Job> {
-        self.table.get_mut(id.slot as usize).filter(|job| generation(job.number) == id.generation)
+        self.table.get_mut(id.slot).filter(|job| generation(job.number) == id.generation)
     }
 
     pub(super) fn by_number(&self, number: JobNumber) -> Option<JobId> {
-        self.by_number.get(&number).copied()
+        self.by_number.get(number).map(|slot| JobId { slot, generation: generation(number) })
     }
 
     /// Stores a new job and makes it findable.
     pub(super) fn insert(&mut self, job: Job) -> JobId {
         let number = job.number;
-        let entry = self.table.vacant_entry();
-        let slot = u32::try_from(entry.key()).unwrap_or(u32::MAX);
-        let id = JobId { slot, generation: generation(number) };
-        entry.insert(job);
-        self.by_number.insert(number, id);
+        let id = JobId { slot: self.table.insert(job), generation: generation(number) };
+        self.by_number.insert(number, id.slot);
         self.index_unique(id);
         id
     }
@@ -80,8 +76,8 @@ impl Jobs {
     pub(super) fn remove(&mut self, id: JobId) -> Option<Job> {
         self.forget_unique(id);
         self.get(id)?;
-        let job = self.table.remove(id.slot as usize);
-        self.by_number.remove(&job.number);
+        let job = self.table.remove(id.slot)?;
+        self.by_number.remove(job.number);
         Some(job)
     }
 
@@ -168,16 +164,13 @@ impl Jobs {
 
     /// Every job, in the order of the table.
     pub(super) fn iter(&self) -> impl Iterator<Item = (JobId, &Job)> {
-        self.table.iter().map(|(slot, job)| {
-            let slot = u32::try_from(slot).unwrap_or(u32::MAX);
-            (JobId { slot, generation: generation(job.number) }, job)
-        })
+        self.table.iter().map(|(slot, job)| (JobId { slot, generation: generation(job.number) }, job))
     }
 
     /// Sizes of the indexes, for the invariants: numbers, holders of uniques, payloads.
     pub(super) fn index_sizes(&self) -> (usize, usize, usize) {
         let holders = self.by_unique.values().map(|holders| holders.as_slice().len()).sum();
-        (self.by_number.len(), holders, self.by_payload.len())
+        (self.by_number.count(), holders, self.by_payload.len())
     }
 }
 

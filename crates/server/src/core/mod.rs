@@ -15,6 +15,8 @@ mod grab;
 mod invariants;
 mod job;
 mod jobs;
+mod numbers;
+mod pool;
 mod ready;
 mod report;
 mod restore;
