@@ -4,9 +4,9 @@ use super::functions::FunctionId;
 use super::job::{Job, JobId, Standing};
 use super::numbers::Numbers;
 use super::pool::Pool;
+use super::uniques::{Index, Keyed};
 use bytes::Bytes;
 use conveyor_common::JobNumber;
-use std::collections::HashMap;
 
 /// Payloads and keys up to this many bytes are copied when a job is stored, so that a small job does not
 /// pin the read buffer it arrived in.
@@ -20,25 +20,17 @@ const DASH: &[u8] = b"-";
 pub(super) struct Jobs {
     table: Pool<Job>,
     by_number: Numbers,
-    /// Uniques are the peers': std's keyed hash.
-    by_unique: HashMap<Bytes, Holders>,
-    by_payload: HashMap<(FunctionId, Bytes), JobId>,
+    keyed: Keyed,
+    /// Jobs with a unique that is one.
+    by_unique: Index,
+    /// Jobs whose unique is a dash.
+    by_payload: Index,
 }
 
-/// The live jobs with one unique, one a function. Nearly always one.
-#[derive(Debug, PartialEq, Eq)]
-enum Holders {
-    One(JobId),
-    Many(Vec<JobId>),
-}
-
-impl Holders {
-    fn as_slice(&self) -> &[JobId] {
-        match self {
-            Self::One(id) => std::slice::from_ref(id),
-            Self::Many(ids) => ids,
-        }
-    }
+/// Where a job stands in the indexes of uniques.
+enum Key {
+    Unique(u64),
+    Payload(u64),
 }
 
 /// The bytes to keep for as long as a job lives.
@@ -81,65 +73,62 @@ impl Jobs {
         Some(job)
     }
 
-    /// The live job that a submission of `function` with `unique` joins.
-    pub(super) fn coalesces(&self, function: FunctionId, unique: &[u8], payload: &Bytes) -> Option<JobId> {
+    /// None when nothing can join a job like that.
+    fn key(&self, function: FunctionId, unique: &[u8], payload: &[u8]) -> Option<Key> {
         match unique {
             b"" => None,
             DASH if payload.is_empty() => None,
-            DASH => self.by_payload.get(&(function, payload.clone())).copied(),
-            _ => {
-                let holders = self.by_unique.get(unique)?.as_slice();
-                holders.iter().copied().find(|id| self.get(*id).is_some_and(|job| job.function == function))
-            }
+            DASH => Some(Key::Payload(self.keyed.payload(function, payload))),
+            _ => Some(Key::Unique(self.keyed.unique(unique))),
         }
+    }
+
+    fn key_of(&self, job: &Job) -> Option<Key> {
+        self.key(job.function, &job.unique, &job.payload)
+    }
+
+    fn id_at(&self, slot: u32) -> Option<JobId> {
+        self.table.get(slot).map(|job| JobId { slot, generation: generation(job.number) })
+    }
+
+    /// The live job that a submission of `function` with `unique` joins.
+    pub(super) fn coalesces(&self, function: FunctionId, unique: &[u8], payload: &[u8]) -> Option<JobId> {
+        let job_at = |slot, same: &dyn Fn(&Job) -> bool| self.table.get(slot).is_some_and(same);
+        let slot = match self.key(function, unique, payload)? {
+            Key::Unique(hash) => {
+                self.by_unique.find(hash, function, |slot| job_at(slot, &|job| job.unique == unique))
+            }
+            Key::Payload(hash) => {
+                self.by_payload.find(hash, function, |slot| job_at(slot, &|job| job.payload == payload))
+            }
+        };
+        self.id_at(slot?)
     }
 
     /// The newest job with `unique`, whatever its function. Replay may have met it before older ones.
     pub(super) fn newest_by_unique(&self, unique: &[u8]) -> Option<JobId> {
-        let holders = self.by_unique.get(unique)?.as_slice().iter();
-        holders.max_by_key(|id| self.get(**id).map(|job| job.number)).copied()
+        let slots = self.by_unique.all(self.keyed.unique(unique));
+        let jobs = slots.filter_map(|slot| Some((slot, self.table.get(slot)?)));
+        let newest = jobs.filter(|(_, job)| job.unique == unique).max_by_key(|(_, job)| job.number);
+        newest.and_then(|(slot, _)| self.id_at(slot))
     }
 
     fn index_unique(&mut self, id: JobId) {
         let Some(job) = self.get(id) else { return };
-        let (function, unique, payload) = (job.function, job.unique.clone(), job.payload.clone());
-        match unique.as_ref() {
-            b"" => {}
-            DASH if payload.is_empty() => {}
-            DASH => {
-                self.by_payload.insert((function, payload), id);
-            }
-            _ => match self.by_unique.get_mut(&unique) {
-                None => {
-                    self.by_unique.insert(unique, Holders::One(id));
-                }
-                Some(Holders::Many(ids)) => ids.push(id),
-                Some(one) => {
-                    let mut ids = one.as_slice().to_vec();
-                    ids.push(id);
-                    *one = Holders::Many(ids);
-                }
-            },
+        let function = job.function;
+        match self.key_of(job) {
+            None => {}
+            Some(Key::Unique(hash)) => self.by_unique.insert(hash, id.slot, function),
+            Some(Key::Payload(hash)) => self.by_payload.insert(hash, id.slot, function),
         }
     }
 
     /// Takes a job out of the unique index only: nothing joins it any more.
     pub(super) fn forget_unique(&mut self, id: JobId) {
-        let Some(job) = self.get(id) else { return };
-        let (function, unique, payload) = (job.function, job.unique.clone(), job.payload.clone());
-        if unique.as_ref() == DASH {
-            let key = (function, payload);
-            if self.by_payload.get(&key) == Some(&id) {
-                self.by_payload.remove(&key);
-            }
-            return;
-        }
-        let Some(holders) = self.by_unique.get_mut(&unique) else { return };
-        if let Holders::Many(ids) = holders {
-            ids.retain(|other| *other != id);
-        }
-        if *holders == Holders::One(id) || holders.as_slice().is_empty() {
-            self.by_unique.remove(&unique);
+        match self.get(id).and_then(|job| self.key_of(job)) {
+            None => {}
+            Some(Key::Unique(hash)) => self.by_unique.remove(hash, id.slot),
+            Some(Key::Payload(hash)) => self.by_payload.remove(hash, id.slot),
         }
     }
 
@@ -167,10 +156,9 @@ impl Jobs {
         self.table.iter().map(|(slot, job)| (JobId { slot, generation: generation(job.number) }, job))
     }
 
-    /// Sizes of the indexes, for the invariants: numbers, holders of uniques, payloads.
+    /// Sizes of the indexes, for the invariants: numbers, uniques, payloads.
     pub(super) fn index_sizes(&self) -> (usize, usize, usize) {
-        let holders = self.by_unique.values().map(|holders| holders.as_slice().len()).sum();
-        (self.by_number.count(), holders, self.by_payload.len())
+        (self.by_number.count(), self.by_unique.len(), self.by_payload.len())
     }
 }
 

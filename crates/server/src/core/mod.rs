@@ -22,6 +22,7 @@ mod report;
 mod restore;
 mod submit;
 mod timers;
+mod uniques;
 mod wake;
 mod work;
 
