@@ -2,7 +2,7 @@
 
 use super::change::Change;
 use super::effect::{Effects, Reply};
-use super::jobs::own;
+use super::job::own;
 use super::{Core, MAX_FUNCTIONS};
 use bytes::Bytes;
 use conveyor_common::ConnId;

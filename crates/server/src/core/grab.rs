@@ -3,7 +3,7 @@
 use super::conns::{Ability, Nap};
 use super::effect::{Effects, Reply};
 use super::functions::FunctionId;
-use super::job::{JobId, Place, Run, Standing};
+use super::job::{JobId, Run, Standing};
 use super::timers::Timer;
 use super::{Compat, Core, MAX_ABILITIES};
 use bytes::Bytes;
@@ -182,9 +182,9 @@ impl Core {
         }
         let Some(function) = self.functions.get_mut(ability.function) else { return };
         function.running += 1;
-        let Some(job) = self.jobs.get_mut(job_id) else { return };
-        job.place = Place::Running(Run { conn: id, slot, turn, timed });
-        let form = match (form, &job.reducer) {
+        self.jobs.start(job_id, Run { conn: id, slot, turn, timed, numerator: 0, denominator: 0 });
+        let Some(job) = self.jobs.get(job_id) else { return };
+        let form = match (form, job.reducer()) {
             (GrabForm::All, None) => GrabForm::Unique,
             (form, _) => form,
         };
@@ -194,9 +194,9 @@ impl Core {
                 form,
                 job: job.number,
                 function: function.name.clone(),
-                unique: job.unique.clone(),
-                reducer: job.reducer.as_deref().cloned().unwrap_or_default(),
-                payload: job.payload.clone(),
+                unique: job.unique_bytes(),
+                reducer: job.reducer().cloned().unwrap_or_default(),
+                payload: job.payload_bytes(),
             },
         );
     }

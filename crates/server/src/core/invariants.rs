@@ -38,7 +38,7 @@ impl Core {
         }
         for conn in self.conns.iter() {
             for (slot, id) in &conn.held {
-                let run = self.jobs.get(*id).and_then(|job| job.run_by(conn.id));
+                let run = self.jobs.run_by(*id, conn.id);
                 ensure(run.is_some_and(|run| run.slot as usize == slot), || {
                     format!("{:?} holds {id:?} which does not run there", conn.id)
                 })?;
@@ -53,10 +53,7 @@ impl Core {
                     *places.entry(id).or_default() += 1;
                 }
                 Timer::Expiry(id) => {
-                    let timed = self
-                        .jobs
-                        .get(id)
-                        .is_some_and(|job| matches!(job.place, Place::Running(run) if run.timed));
+                    let timed = self.jobs.run(id).is_some_and(|run| run.timed);
                     ensure(timed, || format!("{id:?} has an expiry but does not run under a limit"))?;
                 }
             }
@@ -64,12 +61,16 @@ impl Core {
         for (id, job) in self.jobs.iter() {
             let count = places.get(&id).copied().unwrap_or(0);
             ensure(count == 1, || format!("{:?} is in {count} places, says {:?}", job.number, job.place))?;
-            if let Place::Running(run) = job.place {
+            if let Some(run) = self.jobs.run(id) {
                 ensure(run.timed == self.timers.contains(Timer::Expiry(id)), || {
                     format!("{:?} runs under a limit without a timer", job.number)
                 })?;
             }
         }
+        let running = self.jobs.iter().filter(|(_, job)| matches!(job.place, Place::Running(_))).count();
+        ensure(self.jobs.runs() == running, || {
+            format!("{running} jobs run, workers hold {}", self.jobs.runs())
+        })?;
         ensure(places.len() == self.jobs.len(), || "a place holds a job that is gone".to_owned())
     }
 
@@ -84,9 +85,9 @@ impl Core {
             if !joinable(job) {
                 continue;
             }
-            let twin = self.jobs.coalesces(job.function, &job.unique, &job.payload);
+            let twin = self.jobs.coalesces(job.function, job.unique(), job.payload());
             ensure(twin == Some(id), || format!("{:?} is not found by its unique", job.number))?;
-            if job.unique.as_ref() == b"-" { expected.1 += 1 } else { expected.0 += 1 }
+            if job.unique() == b"-" { expected.1 += 1 } else { expected.0 += 1 }
         }
         ensure((holders, payloads) == expected, || {
             format!("unique index holds {holders} and {payloads} jobs, expected {expected:?}")
@@ -136,10 +137,10 @@ impl Core {
     fn check_uniques(&self) -> Result<(), String> {
         let mut seen = HashSet::new();
         for (_, job) in self.jobs.iter().filter(|(_, job)| joinable(job)) {
-            let dash = job.unique.as_ref() == b"-";
-            let payload = if dash { job.payload.clone() } else { Default::default() };
-            ensure(seen.insert((job.function, job.unique.clone(), payload)), || {
-                format!("two live jobs with unique {:?}", job.unique)
+            let dash = job.unique() == b"-";
+            let payload = if dash { job.payload() } else { &[] };
+            ensure(seen.insert((job.function, job.unique(), payload)), || {
+                format!("two live jobs with unique {:?}", job.unique_bytes())
             })?;
         }
         Ok(())
@@ -149,7 +150,7 @@ impl Core {
     fn check_links(&self) -> Result<(), String> {
         let mut watched = 0;
         for (id, job) in self.jobs.iter() {
-            for watcher in &job.watchers {
+            for watcher in job.watchers.iter() {
                 let client = self.conns.get(watcher.conn);
                 let linked =
                     client.and_then(|client| client.watching.get(watcher.slot as usize)) == Some(&id);
@@ -214,9 +215,9 @@ impl Core {
 
 /// Whether a submission can join the job.
 fn joinable(job: &Job) -> bool {
-    match job.unique.as_ref() {
+    match job.unique() {
         b"" => false,
-        b"-" => job.standing == Standing::Wanted && !job.payload.is_empty(),
+        b"-" => job.standing == Standing::Wanted && !job.payload().is_empty(),
         _ => job.standing != Standing::Cancelled,
     }
 }

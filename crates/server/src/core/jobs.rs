@@ -1,16 +1,12 @@
 //! The table of unfinished jobs and its indexes: by handle number, by unique.
 
 use super::functions::FunctionId;
-use super::job::{Job, JobId, Standing};
+use super::job::{Job, JobId, Place, Run, RunId, Standing};
 use super::numbers::Numbers;
 use super::pool::Pool;
 use super::uniques::{Index, Keyed};
 use bytes::Bytes;
-use conveyor_common::JobNumber;
-
-/// Payloads and keys up to this many bytes are copied when a job is stored, so that a small job does not
-/// pin the read buffer it arrived in.
-const COPY_BYTES: usize = 32 * 1024;
+use conveyor_common::{ConnId, JobNumber};
 
 /// A unique of one dash: jobs with it are the same when their payload is.
 const DASH: &[u8] = b"-";
@@ -19,6 +15,8 @@ const DASH: &[u8] = b"-";
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
     table: Pool<Job>,
+    /// What the workers hold, by the place of the jobs.
+    runs: Pool<Run>,
     by_number: Numbers,
     keyed: Keyed,
     /// Jobs with a unique that is one.
@@ -31,11 +29,6 @@ pub(super) struct Jobs {
 enum Key {
     Unique(u64),
     Payload(u64),
-}
-
-/// The bytes to keep for as long as a job lives.
-pub(super) fn own(bytes: Bytes) -> Bytes {
-    if bytes.len() <= COPY_BYTES { Bytes::copy_from_slice(&bytes) } else { bytes }
 }
 
 impl Jobs {
@@ -69,8 +62,53 @@ impl Jobs {
         self.forget_unique(id);
         self.get(id)?;
         let job = self.table.remove(id.slot)?;
+        if let Place::Running(run) = job.place {
+            self.runs.remove(run.0);
+        }
         self.by_number.remove(job.number);
         Some(job)
+    }
+
+    /// The hold of the worker that has the job.
+    pub(super) fn run(&self, id: JobId) -> Option<&Run> {
+        match self.get(id)?.place {
+            Place::Running(run) => self.runs.get(run.0),
+            Place::Ready | Place::Scheduled => None,
+        }
+    }
+
+    /// The worker's hold, when `conn` is that worker.
+    pub(super) fn run_by(&self, id: JobId, conn: ConnId) -> Option<&Run> {
+        self.run(id).filter(|run| run.conn == conn)
+    }
+
+    /// Notes what the worker of a job reports.
+    pub(super) fn set_progress(&mut self, id: JobId, numerator: u32, denominator: u32) {
+        let Some(Place::Running(run)) = self.get(id).map(|job| job.place) else { return };
+        if let Some(run) = self.runs.get_mut(run.0) {
+            run.numerator = numerator;
+            run.denominator = denominator;
+        }
+    }
+
+    /// Gives a job that has left its queue to a worker.
+    pub(super) fn start(&mut self, id: JobId, run: Run) {
+        let Some(job) = self.table.get_mut(id.slot).filter(|job| generation(job.number) == id.generation)
+        else {
+            return;
+        };
+        debug_assert!(job.is_runnable(), "only what is ready and wanted is handed out");
+        if job.place == Place::Ready {
+            job.place = Place::Running(RunId(self.runs.insert(run)));
+        }
+    }
+
+    /// Takes a running job from its worker. It is in no place until the caller puts it into one.
+    pub(super) fn stop(&mut self, id: JobId) -> Option<Run> {
+        let job = self.get_mut(id)?;
+        let Place::Running(run) = job.place else { return None };
+        job.place = Place::Ready;
+        self.runs.remove(run.0)
     }
 
     /// None when nothing can join a job like that.
@@ -84,7 +122,7 @@ impl Jobs {
     }
 
     fn key_of(&self, job: &Job) -> Option<Key> {
-        self.key(job.function, &job.unique, &job.payload)
+        self.key(job.function, job.unique(), job.payload())
     }
 
     fn id_at(&self, slot: u32) -> Option<JobId> {
@@ -96,10 +134,10 @@ impl Jobs {
         let job_at = |slot, same: &dyn Fn(&Job) -> bool| self.table.get(slot).is_some_and(same);
         let slot = match self.key(function, unique, payload)? {
             Key::Unique(hash) => {
-                self.by_unique.find(hash, function, |slot| job_at(slot, &|job| job.unique == unique))
+                self.by_unique.find(hash, function, |slot| job_at(slot, &|job| job.unique() == unique))
             }
             Key::Payload(hash) => {
-                self.by_payload.find(hash, function, |slot| job_at(slot, &|job| job.payload == payload))
+                self.by_payload.find(hash, function, |slot| job_at(slot, &|job| job.payload() == payload))
             }
         };
         self.id_at(slot?)
@@ -109,7 +147,7 @@ impl Jobs {
     pub(super) fn newest_by_unique(&self, unique: &[u8]) -> Option<JobId> {
         let slots = self.by_unique.all(self.keyed.unique(unique));
         let jobs = slots.filter_map(|slot| Some((slot, self.table.get(slot)?)));
-        let newest = jobs.filter(|(_, job)| job.unique == unique).max_by_key(|(_, job)| job.number);
+        let newest = jobs.filter(|(_, job)| job.unique() == unique).max_by_key(|(_, job)| job.number);
         newest.and_then(|(slot, _)| self.id_at(slot))
     }
 
@@ -134,13 +172,13 @@ impl Jobs {
 
     /// Gives a job up: an abandoned one keeps its place and its unique but not its payload.
     pub(super) fn stand_down(&mut self, id: JobId, standing: Standing) {
-        let dash = self.get(id).is_some_and(|job| job.unique.as_ref() == DASH);
+        let dash = self.get(id).is_some_and(|job| job.unique() == DASH);
         if dash || standing == Standing::Cancelled {
             self.forget_unique(id);
         }
         if let Some(job) = self.get_mut(id) {
             job.standing = standing;
-            job.payload = Bytes::new();
+            job.set_payload(Bytes::new());
         }
     }
 
@@ -154,6 +192,11 @@ impl Jobs {
     /// Every job, in the order of the table.
     pub(super) fn iter(&self) -> impl Iterator<Item = (JobId, &Job)> {
         self.table.iter().map(|(slot, job)| (JobId { slot, generation: generation(job.number) }, job))
+    }
+
+    /// How many jobs workers hold, for the invariants.
+    pub(super) const fn runs(&self) -> usize {
+        self.runs.len()
     }
 
     /// Sizes of the indexes, for the invariants: numbers, uniques, payloads.

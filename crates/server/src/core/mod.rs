@@ -24,6 +24,7 @@ mod submit;
 mod timers;
 mod uniques;
 mod wake;
+mod watchers;
 mod work;
 
 pub use change::{Change, Record};

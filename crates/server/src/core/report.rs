@@ -80,7 +80,7 @@ impl Core {
     pub(super) fn report_unique_jobs(&self) -> Bytes {
         table(|out| {
             for (_, job) in self.jobs.sorted() {
-                line(out, &job.unique, &[]);
+                line(out, job.unique(), &[]);
             }
         })
     }
