@@ -19,7 +19,8 @@ pub(super) struct Pool<T> {
     open: BTreeSet<u32>,
     /// Numbers below the length of `chunks` without a chunk.
     vacant: BTreeSet<u32>,
-    /// The memory of the chunk that was last emptied, so that a queue around a border does not allocate.
+    /// The memory of a chunk that was emptied, so that a queue around a border does not allocate. The one
+    /// emptied first: it tends to lie lowest, and an allocator gives back what lies above all that is used.
     spare: Vec<Entry<T>>,
     len: usize,
 }
@@ -148,8 +149,10 @@ impl<T> Pool<T> {
     fn give_back(&mut self, number: u32) {
         let Some(chunk) = self.chunks.get_mut(number as usize) else { return };
         let mut entries = std::mem::replace(chunk, Chunk::new(Vec::new())).entries;
-        entries.clear();
-        self.spare = entries;
+        if self.spare.capacity() == 0 {
+            entries.clear();
+            self.spare = entries;
+        }
         self.open.remove(&number);
         self.vacant.insert(number);
         while self.chunks.pop_if(|chunk| chunk.live == 0).is_some() {
