@@ -96,7 +96,6 @@ impl Core {
 
     /// Counters of functions are what counting gives.
     fn check_functions(&self) -> Result<(), String> {
-        let mut stale_jobs = 0;
         for (id, function) in self.functions.iter() {
             let jobs: Vec<&Job> =
                 self.jobs.iter().map(|(_, job)| job).filter(|job| job.function == id).collect();
@@ -119,16 +118,21 @@ impl Core {
                 .filter(|job| job.place == Place::Ready && job.standing != Standing::Wanted)
                 .count();
             ensure(function.stale == stale, || format!("stale {} not {stale}", function.stale))?;
-            stale_jobs += stale;
             let able = |conn: &Conn| conn.abilities.iter().filter(|ability| ability.function == id).count();
             let workers: usize = self.conns.iter().map(able).sum();
             ensure(function.workers == workers, || format!("workers {} not {workers}", function.workers))?;
-            let listed = self.functions.runnable().iter().filter(|other| **other == id).count();
-            ensure(listed == usize::from(function.ready.runnable_total() > 0), || {
-                format!("{:?} is listed as runnable {listed} times", function.name)
-            })?;
+            let listed = |list: &[FunctionId], belongs: bool| {
+                let listed = list.iter().filter(|other| **other == id).count();
+                ensure(listed == usize::from(belongs), || {
+                    format!("{:?} is listed {listed} times, belongs there: {belongs}", function.name)
+                })
+            };
+            listed(self.functions.runnable(), function.ready.runnable_total() > 0)?;
+            listed(self.functions.stale(), function.stale > 0)?;
+            for priority in Priority::ALL {
+                listed(self.functions.runnable_at(priority), function.ready.runnable(priority) > 0)?;
+            }
         }
-        ensure(self.stale_jobs == stale_jobs, || format!("stale {} not {stale_jobs}", self.stale_jobs))?;
         let dangling = self.jobs.iter().find(|(_, job)| self.functions.get(job.function).is_none());
         ensure(dangling.is_none(), || format!("{dangling:?} belongs to no function"))
     }

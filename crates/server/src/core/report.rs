@@ -55,7 +55,7 @@ impl Core {
                 out.put_u8(b' ');
                 out.put_slice(&conn.client_id);
                 out.put_slice(b" :");
-                for ability in &conn.abilities {
+                for ability in conn.abilities.iter() {
                     out.put_u8(b' ');
                     let function = self.functions.get(ability.function);
                     out.put_slice(function.map_or(&[], |function| &function.name));

@@ -232,13 +232,8 @@ impl Core {
     /// Counts a queued job as one that nobody wants, or no longer.
     pub(super) fn count_stale(&mut self, function_id: FunctionId, stale: bool) {
         let Some(function) = self.functions.get_mut(function_id) else { return };
-        if stale {
-            function.stale += 1;
-            self.stale_jobs += 1;
-        } else {
-            function.stale = function.stale.saturating_sub(1);
-            self.stale_jobs = self.stale_jobs.saturating_sub(1);
-        }
+        function.stale = if stale { function.stale + 1 } else { function.stale.saturating_sub(1) };
+        self.functions.list_stale(function_id);
     }
 
     /// gearmand compares whole seconds: a job is runnable as soon as its second has begun.
