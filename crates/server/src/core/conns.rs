@@ -1,21 +1,12 @@
 //! The table of connections. Roles are not enforced: any connection may be client and worker at once.
 
+use super::abilities::Abilities;
 use super::event::Peer;
-use super::functions::FunctionId;
 use super::job::JobId;
 use super::wake::CrewId;
 use bytes::Bytes;
 use conveyor_common::ConnId;
 use slab::Slab;
-use std::collections::VecDeque;
-
-/// A CAN_DO registration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ability {
-    pub(super) function: FunctionId,
-    /// Limit on each job in milliseconds; 0 is none.
-    pub(super) timeout_ms: u64,
-}
 
 /// Whether a worker waits for a NOOP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +32,7 @@ pub(super) struct Conn {
     pub(super) client_id: Bytes,
     /// Wants WORK_EXCEPTION as such.
     pub(super) exceptions: bool,
-    /// Newest registration first; round-robin moves the chosen one to the end.
-    pub(super) abilities: VecDeque<Ability>,
+    pub(super) abilities: Abilities,
     /// The crew of exactly these abilities; none when they changed since the last PRE_SLEEP.
     pub(super) crew: Option<CrewId>,
     pub(super) nap: Nap,
@@ -63,7 +53,7 @@ impl Conn {
             peer,
             client_id: Bytes::from_static(b"-"),
             exceptions,
-            abilities: VecDeque::new(),
+            abilities: Abilities::default(),
             crew: None,
             nap: Nap::Awake,
             nap_count: 0,

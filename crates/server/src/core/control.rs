@@ -2,7 +2,7 @@
 
 use super::change::Change;
 use super::effect::{Effects, Reply};
-use super::jobs::own;
+use super::job::own;
 use super::{Core, MAX_FUNCTIONS};
 use bytes::Bytes;
 use conveyor_common::ConnId;
@@ -67,11 +67,10 @@ impl Core {
             return Bytes::from_static(text);
         }
         self.drop_queued(id, fx);
-        if let Some(function) = self.functions.remove(id) {
-            self.stale_jobs = self.stale_jobs.saturating_sub(function.stale);
-            if self.rules.durable {
-                fx.append(Change::FunctionDropped { name: function.name });
-            }
+        if let Some(function) = self.functions.remove(id)
+            && self.rules.durable
+        {
+            fx.append(Change::FunctionDropped { name: function.name });
         }
         Bytes::from_static(OK)
     }

@@ -3,8 +3,10 @@
 use super::ready::Ready;
 use super::wake::CrewId;
 use bytes::Bytes;
+use conveyor_common::Priority;
 use conveyor_common::priority::PerPriority;
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 
 /// Names a function inside the core. Never used again after a `drop function`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,8 +37,8 @@ pub(super) struct Function {
     pub(super) watched: bool,
     /// A job was taken since that look.
     pub(super) taken: bool,
-    /// Position in [`Functions::runnable`].
-    runnable_at: Option<usize>,
+    /// Where it stands on each list.
+    spots: Lists<Spot>,
 }
 
 impl Function {
@@ -50,13 +52,53 @@ impl Function {
     }
 }
 
+/// Which of the lists of functions.
+#[derive(Clone, Copy, Debug)]
+enum Which {
+    Runnable,
+    RunnableAt(Priority),
+    Stale,
+}
+
+/// Something for each list of functions.
+#[derive(Debug, Default)]
+struct Lists<T> {
+    runnable: T,
+    runnable_at: PerPriority<T>,
+    stale: T,
+}
+
+impl<T> Lists<T> {
+    const fn of_mut(&mut self, which: Which) -> &mut T {
+        match which {
+            Which::Runnable => &mut self.runnable,
+            Which::RunnableAt(priority) => self.runnable_at.of_mut(priority),
+            Which::Stale => &mut self.stale,
+        }
+    }
+}
+
+/// A place on a list, counted from 1, or none.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spot(Option<NonZeroU32>);
+
+impl Spot {
+    fn new(at: usize) -> Self {
+        Self(u32::try_from(at + 1).ok().and_then(NonZeroU32::new))
+    }
+
+    fn get(self) -> Option<usize> {
+        self.0.map(|place| place.get() as usize - 1)
+    }
+}
+
 /// All functions, in the order of their creation.
 #[derive(Debug, Default)]
 pub(super) struct Functions {
     table: Vec<Option<Function>>,
     by_name: HashMap<Bytes, FunctionId>,
-    /// Functions with a runnable job: nearly always few, whatever the number of functions.
-    runnable: Vec<FunctionId>,
+    /// Nearly always short, whatever the number of functions.
+    lists: Lists<Vec<FunctionId>>,
 }
 
 impl Functions {
@@ -81,11 +123,12 @@ impl Functions {
     }
 
     pub(super) fn remove(&mut self, id: FunctionId) -> Option<Function> {
+        let runnable_at = Priority::ALL.map(Which::RunnableAt);
+        for which in runnable_at.into_iter().chain([Which::Runnable, Which::Stale]) {
+            self.list(id, which, false);
+        }
         let function = self.table.get_mut(id.0 as usize)?.take()?;
         self.by_name.remove(&function.name);
-        if let Some(at) = function.runnable_at {
-            self.unlist(at);
-        }
         Some(function)
     }
 
@@ -107,36 +150,68 @@ impl Functions {
 
     /// Functions with a runnable job, in no meaningful but a reproducible order.
     pub(super) fn runnable(&self) -> &[FunctionId] {
-        &self.runnable
+        &self.lists.runnable
     }
 
-    /// Brings the list of functions with a runnable job up to date with the queues of `id`.
+    /// Functions with a runnable job of this priority, in such an order.
+    pub(super) fn runnable_at(&self, priority: Priority) -> &[FunctionId] {
+        self.lists.runnable_at.of(priority)
+    }
+
+    /// Functions with queued jobs that nobody wants, in such an order.
+    pub(super) fn stale(&self) -> &[FunctionId] {
+        &self.lists.stale
+    }
+
+    /// Brings the lists of functions with a runnable job up to date with the queues of `id`.
     pub(super) fn list_runnable(&mut self, id: FunctionId) {
-        let at = self.runnable.len();
         let Some(function) = self.get_mut(id) else { return };
-        match (function.ready.runnable_total() > 0, function.runnable_at) {
+        let total = function.ready.runnable_total();
+        if total == 0 && function.spots.runnable.get().is_some() {
+            function.escalation = 0;
+        }
+        let runnable = Priority::ALL.map(|priority| (priority, function.ready.runnable(priority) > 0));
+        self.list(id, Which::Runnable, total > 0);
+        for (priority, belongs) in runnable {
+            self.list(id, Which::RunnableAt(priority), belongs);
+        }
+    }
+
+    /// Brings the list of functions with jobs that nobody wants up to date.
+    pub(super) fn list_stale(&mut self, id: FunctionId) {
+        let stale = self.get(id).is_some_and(|function| function.stale > 0);
+        self.list(id, Which::Stale, stale);
+    }
+
+    /// Puts a function on a list or takes it off.
+    fn list(&mut self, id: FunctionId, which: Which, belongs: bool) {
+        let at = self.lists.of_mut(which).len();
+        let Some(function) = self.get_mut(id) else { return };
+        let spot = function.spots.of_mut(which);
+        match (belongs, spot.get()) {
             (true, None) => {
-                function.runnable_at = Some(at);
-                self.runnable.push(id);
+                *spot = Spot::new(at);
+                self.lists.of_mut(which).push(id);
             }
             (false, Some(at)) => {
-                function.runnable_at = None;
-                function.escalation = 0;
-                self.unlist(at);
+                *spot = Spot::default();
+                self.unlist(which, at);
             }
             _ => {}
         }
     }
 
-    fn unlist(&mut self, at: usize) {
-        if at >= self.runnable.len() {
+    /// Frees a place on a list: the last one moves there.
+    fn unlist(&mut self, which: Which, at: usize) {
+        let list = self.lists.of_mut(which);
+        if at >= list.len() {
             return;
         }
-        self.runnable.swap_remove(at);
-        if let Some(moved) = self.runnable.get(at).copied()
+        list.swap_remove(at);
+        if let Some(moved) = list.get(at).copied()
             && let Some(function) = self.get_mut(moved)
         {
-            function.runnable_at = Some(at);
+            *function.spots.of_mut(which) = Spot::new(at);
         }
     }
 }

@@ -1,9 +1,10 @@
 //! What a worker can do, and which job it gets.
 
-use super::conns::{Ability, Nap};
+use super::abilities::{Ability, Rank};
+use super::conns::Nap;
 use super::effect::{Effects, Reply};
 use super::functions::FunctionId;
-use super::job::{JobId, Place, Run, Standing};
+use super::job::{JobId, Run, Standing};
 use super::timers::Timer;
 use super::{Compat, Core, MAX_ABILITIES};
 use bytes::Bytes;
@@ -58,18 +59,19 @@ impl Core {
     ) {
         let nap = self.leave_crew(id);
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let goes = |function: FunctionId| only.is_none_or(|only| only == function);
-        let mut gone = Vec::new();
-        conn.abilities.retain(|ability| {
-            let goes = goes(ability.function);
-            if goes {
-                gone.push(ability.function);
+        match only {
+            Some(only) => {
+                let gone = conn.abilities.drop_function(only);
+                if let Some(function) = self.functions.get_mut(only) {
+                    function.workers = function.workers.saturating_sub(gone);
+                }
             }
-            !goes
-        });
-        for function in gone {
-            if let Some(function) = self.functions.get_mut(function) {
-                function.workers = function.workers.saturating_sub(1);
+            None => {
+                for ability in std::mem::take(&mut conn.abilities).iter() {
+                    if let Some(function) = self.functions.get_mut(ability.function) {
+                        function.workers = function.workers.saturating_sub(1);
+                    }
+                }
             }
         }
         self.lose_held(now, id, only, fx);
@@ -100,7 +102,7 @@ impl Core {
     }
 
     /// A woken worker takes a job: the next unanswered NOOP is the first one again.
-    fn calm_down(&mut self, id: ConnId, at: usize) {
+    fn calm_down(&mut self, id: ConnId, at: Rank) {
         let ability = self.conns.get(id).and_then(|conn| conn.abilities.get(at));
         if let Some(function) = ability.and_then(|ability| self.functions.get_mut(ability.function)) {
             function.escalation = 0;
@@ -111,28 +113,27 @@ impl Core {
     /// cleared away as they are met.
     ///
     /// gearmand 2.0 compares priorities across functions first; 1.1 drains the newest registration first.
-    pub(super) fn choose(&mut self, id: ConnId) -> Option<(usize, Priority)> {
-        let conn = self.conns.get(id)?;
-        if self.stale_jobs > 0 {
-            let functions: Vec<FunctionId> = conn.abilities.iter().map(|ability| ability.function).collect();
-            functions.into_iter().for_each(|function| self.purge(function));
-        }
-        if self.functions.runnable().is_empty() {
-            return None;
-        }
-        let abilities = &self.conns.get(id)?.abilities;
-        let runnable = |ability: &Ability, priority| {
-            self.functions.get(ability.function).is_some_and(|function| function.ready.runnable(priority) > 0)
-        };
+    pub(super) fn choose(&mut self, id: ConnId) -> Option<(Rank, Priority)> {
+        let functions = &self.functions;
+        let has_stale = |id| functions.get(id).is_some_and(|function| function.stale > 0);
+        let stale = self.conns.get(id)?.abilities.among(functions.stale(), has_stale);
+        stale.into_iter().for_each(|function| self.purge(function));
+
+        let (functions, abilities) = (&self.functions, &self.conns.get(id)?.abilities);
+        let runnable = |id, priority| functions.get(id).is_some_and(|it| it.ready.runnable(priority) > 0);
         match self.rules.compat {
             Compat::V2_0 => Priority::ALL.into_iter().find_map(|priority| {
-                let at = abilities.iter().position(|ability| runnable(ability, priority))?;
+                let listed = functions.runnable_at(priority);
+                let at = abilities.first_of(listed, |function| runnable(function, priority))?;
                 Some((at, priority))
             }),
-            Compat::V1_1 => abilities.iter().enumerate().find_map(|(at, ability)| {
-                let priority = Priority::ALL.into_iter().find(|priority| runnable(ability, *priority))?;
+            Compat::V1_1 => {
+                let any = |id| functions.get(id).is_some_and(|it| it.ready.runnable_total() > 0);
+                let at = abilities.first_of(functions.runnable(), any)?;
+                let function = abilities.get(at)?.function;
+                let priority = Priority::ALL.into_iter().find(|priority| runnable(function, *priority))?;
                 Some((at, priority))
-            }),
+            }
         }
     }
 
@@ -165,7 +166,7 @@ impl Core {
         &mut self,
         now: Millis,
         id: ConnId,
-        at: usize,
+        at: Rank,
         priority: Priority,
         form: GrabForm,
         fx: &mut Effects,
@@ -182,9 +183,9 @@ impl Core {
         }
         let Some(function) = self.functions.get_mut(ability.function) else { return };
         function.running += 1;
-        let Some(job) = self.jobs.get_mut(job_id) else { return };
-        job.place = Place::Running(Run { conn: id, slot, turn, timed });
-        let form = match (form, &job.reducer) {
+        self.jobs.start(job_id, Run { conn: id, slot, turn, timed, numerator: 0, denominator: 0 });
+        let Some(job) = self.jobs.get(job_id) else { return };
+        let form = match (form, job.reducer()) {
             (GrabForm::All, None) => GrabForm::Unique,
             (form, _) => form,
         };
@@ -194,21 +195,20 @@ impl Core {
                 form,
                 job: job.number,
                 function: function.name.clone(),
-                unique: job.unique.clone(),
-                reducer: job.reducer.as_deref().cloned().unwrap_or_default(),
-                payload: job.payload.clone(),
+                unique: job.unique_bytes(),
+                reducer: job.reducer().cloned().unwrap_or_default(),
+                payload: job.payload_bytes(),
             },
         );
     }
 
     /// The ability at `at`; under round-robin it goes to the end of the list.
-    fn rotate(&mut self, id: ConnId, at: usize) -> Option<Ability> {
+    fn rotate(&mut self, id: ConnId, at: Rank) -> Option<Ability> {
         let round_robin = self.rules.round_robin || self.rules.compat == Compat::V2_0;
         let abilities = &mut self.conns.get_mut(id)?.abilities;
-        let ability = *abilities.get(at)?;
-        if round_robin && abilities.len() > 1 {
-            abilities.remove(at);
-            abilities.push_back(ability);
+        let ability = abilities.get(at)?;
+        if round_robin {
+            abilities.rotate(at);
         }
         Some(ability)
     }

@@ -38,7 +38,7 @@ impl Core {
         }
         for conn in self.conns.iter() {
             for (slot, id) in &conn.held {
-                let run = self.jobs.get(*id).and_then(|job| job.run_by(conn.id));
+                let run = self.jobs.run_by(*id, conn.id);
                 ensure(run.is_some_and(|run| run.slot as usize == slot), || {
                     format!("{:?} holds {id:?} which does not run there", conn.id)
                 })?;
@@ -53,10 +53,7 @@ impl Core {
                     *places.entry(id).or_default() += 1;
                 }
                 Timer::Expiry(id) => {
-                    let timed = self
-                        .jobs
-                        .get(id)
-                        .is_some_and(|job| matches!(job.place, Place::Running(run) if run.timed));
+                    let timed = self.jobs.run(id).is_some_and(|run| run.timed);
                     ensure(timed, || format!("{id:?} has an expiry but does not run under a limit"))?;
                 }
             }
@@ -64,12 +61,16 @@ impl Core {
         for (id, job) in self.jobs.iter() {
             let count = places.get(&id).copied().unwrap_or(0);
             ensure(count == 1, || format!("{:?} is in {count} places, says {:?}", job.number, job.place))?;
-            if let Place::Running(run) = job.place {
+            if let Some(run) = self.jobs.run(id) {
                 ensure(run.timed == self.timers.contains(Timer::Expiry(id)), || {
                     format!("{:?} runs under a limit without a timer", job.number)
                 })?;
             }
         }
+        let running = self.jobs.iter().filter(|(_, job)| matches!(job.place, Place::Running(_))).count();
+        ensure(self.jobs.runs() == running, || {
+            format!("{running} jobs run, workers hold {}", self.jobs.runs())
+        })?;
         ensure(places.len() == self.jobs.len(), || "a place holds a job that is gone".to_owned())
     }
 
@@ -84,9 +85,9 @@ impl Core {
             if !joinable(job) {
                 continue;
             }
-            let twin = self.jobs.coalesces(job.function, &job.unique, &job.payload);
+            let twin = self.jobs.coalesces(job.function, job.unique(), job.payload());
             ensure(twin == Some(id), || format!("{:?} is not found by its unique", job.number))?;
-            if job.unique.as_ref() == b"-" { expected.1 += 1 } else { expected.0 += 1 }
+            if job.unique() == b"-" { expected.1 += 1 } else { expected.0 += 1 }
         }
         ensure((holders, payloads) == expected, || {
             format!("unique index holds {holders} and {payloads} jobs, expected {expected:?}")
@@ -95,7 +96,6 @@ impl Core {
 
     /// Counters of functions are what counting gives.
     fn check_functions(&self) -> Result<(), String> {
-        let mut stale_jobs = 0;
         for (id, function) in self.functions.iter() {
             let jobs: Vec<&Job> =
                 self.jobs.iter().map(|(_, job)| job).filter(|job| job.function == id).collect();
@@ -118,16 +118,21 @@ impl Core {
                 .filter(|job| job.place == Place::Ready && job.standing != Standing::Wanted)
                 .count();
             ensure(function.stale == stale, || format!("stale {} not {stale}", function.stale))?;
-            stale_jobs += stale;
             let able = |conn: &Conn| conn.abilities.iter().filter(|ability| ability.function == id).count();
             let workers: usize = self.conns.iter().map(able).sum();
             ensure(function.workers == workers, || format!("workers {} not {workers}", function.workers))?;
-            let listed = self.functions.runnable().iter().filter(|other| **other == id).count();
-            ensure(listed == usize::from(function.ready.runnable_total() > 0), || {
-                format!("{:?} is listed as runnable {listed} times", function.name)
-            })?;
+            let listed = |list: &[FunctionId], belongs: bool| {
+                let listed = list.iter().filter(|other| **other == id).count();
+                ensure(listed == usize::from(belongs), || {
+                    format!("{:?} is listed {listed} times, belongs there: {belongs}", function.name)
+                })
+            };
+            listed(self.functions.runnable(), function.ready.runnable_total() > 0)?;
+            listed(self.functions.stale(), function.stale > 0)?;
+            for priority in Priority::ALL {
+                listed(self.functions.runnable_at(priority), function.ready.runnable(priority) > 0)?;
+            }
         }
-        ensure(self.stale_jobs == stale_jobs, || format!("stale {} not {stale_jobs}", self.stale_jobs))?;
         let dangling = self.jobs.iter().find(|(_, job)| self.functions.get(job.function).is_none());
         ensure(dangling.is_none(), || format!("{dangling:?} belongs to no function"))
     }
@@ -136,10 +141,10 @@ impl Core {
     fn check_uniques(&self) -> Result<(), String> {
         let mut seen = HashSet::new();
         for (_, job) in self.jobs.iter().filter(|(_, job)| joinable(job)) {
-            let dash = job.unique.as_ref() == b"-";
-            let payload = if dash { job.payload.clone() } else { Default::default() };
-            ensure(seen.insert((job.function, job.unique.clone(), payload)), || {
-                format!("two live jobs with unique {:?}", job.unique)
+            let dash = job.unique() == b"-";
+            let payload = if dash { job.payload() } else { &[] };
+            ensure(seen.insert((job.function, job.unique(), payload)), || {
+                format!("two live jobs with unique {:?}", job.unique_bytes())
             })?;
         }
         Ok(())
@@ -149,7 +154,7 @@ impl Core {
     fn check_links(&self) -> Result<(), String> {
         let mut watched = 0;
         for (id, job) in self.jobs.iter() {
-            for watcher in &job.watchers {
+            for watcher in job.watchers.iter() {
                 let client = self.conns.get(watcher.conn);
                 let linked =
                     client.and_then(|client| client.watching.get(watcher.slot as usize)) == Some(&id);
@@ -214,9 +219,9 @@ impl Core {
 
 /// Whether a submission can join the job.
 fn joinable(job: &Job) -> bool {
-    match job.unique.as_ref() {
+    match job.unique() {
         b"" => false,
-        b"-" => job.standing == Standing::Wanted && !job.payload.is_empty(),
+        b"-" => job.standing == Standing::Wanted && !job.payload().is_empty(),
         _ => job.standing != Standing::Cancelled,
     }
 }

@@ -1,16 +1,12 @@
 //! The table of unfinished jobs and its indexes: by handle number, by unique.
 
 use super::functions::FunctionId;
-use super::job::{Job, JobId, Standing};
+use super::job::{Job, JobId, Place, Run, RunId, Standing};
+use super::numbers::Numbers;
+use super::pool::Pool;
+use super::uniques::{Index, Keyed};
 use bytes::Bytes;
-use conveyor_common::JobNumber;
-use foldhash::fast::FixedState;
-use slab::Slab;
-use std::collections::HashMap;
-
-/// Payloads and keys up to this many bytes are copied when a job is stored, so that a small job does not
-/// pin the read buffer it arrived in.
-const COPY_BYTES: usize = 32 * 1024;
+use conveyor_common::{ConnId, JobNumber};
 
 /// A unique of one dash: jobs with it are the same when their payload is.
 const DASH: &[u8] = b"-";
@@ -18,60 +14,45 @@ const DASH: &[u8] = b"-";
 /// All unfinished jobs.
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
-    table: Slab<Job>,
-    /// Numbers are the core's own: no peer can aim at a hash chain.
-    by_number: HashMap<JobNumber, JobId, FixedState>,
-    /// Uniques are the peers': std's keyed hash.
-    by_unique: HashMap<Bytes, Holders>,
-    by_payload: HashMap<(FunctionId, Bytes), JobId>,
+    table: Pool<Job>,
+    /// What the workers hold, by the place of the jobs.
+    runs: Pool<Run>,
+    by_number: Numbers,
+    keyed: Keyed,
+    /// Jobs with a unique that is one.
+    by_unique: Index,
+    /// Jobs whose unique is a dash.
+    by_payload: Index,
 }
 
-/// The live jobs with one unique, one a function. Nearly always one.
-#[derive(Debug, PartialEq, Eq)]
-enum Holders {
-    One(JobId),
-    Many(Vec<JobId>),
-}
-
-impl Holders {
-    fn as_slice(&self) -> &[JobId] {
-        match self {
-            Self::One(id) => std::slice::from_ref(id),
-            Self::Many(ids) => ids,
-        }
-    }
-}
-
-/// The bytes to keep for as long as a job lives.
-pub(super) fn own(bytes: Bytes) -> Bytes {
-    if bytes.len() <= COPY_BYTES { Bytes::copy_from_slice(&bytes) } else { bytes }
+/// Where a job stands in the indexes of uniques.
+enum Key {
+    Unique(u64),
+    Payload(u64),
 }
 
 impl Jobs {
-    pub(super) fn len(&self) -> usize {
+    pub(super) const fn len(&self) -> usize {
         self.table.len()
     }
 
     pub(super) fn get(&self, id: JobId) -> Option<&Job> {
-        self.table.get(id.slot as usize).filter(|job| generation(job.number) == id.generation)
+        self.table.get(id.slot).filter(|job| generation(job.number) == id.generation)
     }
 
     pub(super) fn get_mut(&mut self, id: JobId) -> Option<&mut Job> {
-        self.table.get_mut(id.slot as usize).filter(|job| generation(job.number) == id.generation)
+        self.table.get_mut(id.slot).filter(|job| generation(job.number) == id.generation)
     }
 
     pub(super) fn by_number(&self, number: JobNumber) -> Option<JobId> {
-        self.by_number.get(&number).copied()
+        self.by_number.get(number).map(|slot| JobId { slot, generation: generation(number) })
     }
 
     /// Stores a new job and makes it findable.
     pub(super) fn insert(&mut self, job: Job) -> JobId {
         let number = job.number;
-        let entry = self.table.vacant_entry();
-        let slot = u32::try_from(entry.key()).unwrap_or(u32::MAX);
-        let id = JobId { slot, generation: generation(number) };
-        entry.insert(job);
-        self.by_number.insert(number, id);
+        let id = JobId { slot: self.table.insert(job), generation: generation(number) };
+        self.by_number.insert(number, id.slot);
         self.index_unique(id);
         id
     }
@@ -80,82 +61,124 @@ impl Jobs {
     pub(super) fn remove(&mut self, id: JobId) -> Option<Job> {
         self.forget_unique(id);
         self.get(id)?;
-        let job = self.table.remove(id.slot as usize);
-        self.by_number.remove(&job.number);
+        let job = self.table.remove(id.slot)?;
+        if let Place::Running(run) = job.place {
+            self.runs.remove(run.0);
+        }
+        self.by_number.remove(job.number);
         Some(job)
     }
 
-    /// The live job that a submission of `function` with `unique` joins.
-    pub(super) fn coalesces(&self, function: FunctionId, unique: &[u8], payload: &Bytes) -> Option<JobId> {
+    /// The hold of the worker that has the job.
+    pub(super) fn run(&self, id: JobId) -> Option<&Run> {
+        match self.get(id)?.place {
+            Place::Running(run) => self.runs.get(run.0),
+            Place::Ready | Place::Scheduled => None,
+        }
+    }
+
+    /// The worker's hold, when `conn` is that worker.
+    pub(super) fn run_by(&self, id: JobId, conn: ConnId) -> Option<&Run> {
+        self.run(id).filter(|run| run.conn == conn)
+    }
+
+    /// Notes what the worker of a job reports.
+    pub(super) fn set_progress(&mut self, id: JobId, numerator: u32, denominator: u32) {
+        let Some(Place::Running(run)) = self.get(id).map(|job| job.place) else { return };
+        if let Some(run) = self.runs.get_mut(run.0) {
+            run.numerator = numerator;
+            run.denominator = denominator;
+        }
+    }
+
+    /// Gives a job that has left its queue to a worker.
+    pub(super) fn start(&mut self, id: JobId, run: Run) {
+        let Some(job) = self.table.get_mut(id.slot).filter(|job| generation(job.number) == id.generation)
+        else {
+            return;
+        };
+        debug_assert!(job.is_runnable(), "only what is ready and wanted is handed out");
+        if job.place == Place::Ready {
+            job.place = Place::Running(RunId(self.runs.insert(run)));
+        }
+    }
+
+    /// Takes a running job from its worker. It is in no place until the caller puts it into one.
+    pub(super) fn stop(&mut self, id: JobId) -> Option<Run> {
+        let job = self.get_mut(id)?;
+        let Place::Running(run) = job.place else { return None };
+        job.place = Place::Ready;
+        self.runs.remove(run.0)
+    }
+
+    /// None when nothing can join a job like that.
+    fn key(&self, function: FunctionId, unique: &[u8], payload: &[u8]) -> Option<Key> {
         match unique {
             b"" => None,
             DASH if payload.is_empty() => None,
-            DASH => self.by_payload.get(&(function, payload.clone())).copied(),
-            _ => {
-                let holders = self.by_unique.get(unique)?.as_slice();
-                holders.iter().copied().find(|id| self.get(*id).is_some_and(|job| job.function == function))
-            }
+            DASH => Some(Key::Payload(self.keyed.payload(function, payload))),
+            _ => Some(Key::Unique(self.keyed.unique(unique))),
         }
+    }
+
+    fn key_of(&self, job: &Job) -> Option<Key> {
+        self.key(job.function, job.unique(), job.payload())
+    }
+
+    fn id_at(&self, slot: u32) -> Option<JobId> {
+        self.table.get(slot).map(|job| JobId { slot, generation: generation(job.number) })
+    }
+
+    /// The live job that a submission of `function` with `unique` joins.
+    pub(super) fn coalesces(&self, function: FunctionId, unique: &[u8], payload: &[u8]) -> Option<JobId> {
+        let job_at = |slot, same: &dyn Fn(&Job) -> bool| self.table.get(slot).is_some_and(same);
+        let slot = match self.key(function, unique, payload)? {
+            Key::Unique(hash) => {
+                self.by_unique.find(hash, function, |slot| job_at(slot, &|job| job.unique() == unique))
+            }
+            Key::Payload(hash) => {
+                self.by_payload.find(hash, function, |slot| job_at(slot, &|job| job.payload() == payload))
+            }
+        };
+        self.id_at(slot?)
     }
 
     /// The newest job with `unique`, whatever its function. Replay may have met it before older ones.
     pub(super) fn newest_by_unique(&self, unique: &[u8]) -> Option<JobId> {
-        let holders = self.by_unique.get(unique)?.as_slice().iter();
-        holders.max_by_key(|id| self.get(**id).map(|job| job.number)).copied()
+        let slots = self.by_unique.all(self.keyed.unique(unique));
+        let jobs = slots.filter_map(|slot| Some((slot, self.table.get(slot)?)));
+        let newest = jobs.filter(|(_, job)| job.unique() == unique).max_by_key(|(_, job)| job.number);
+        newest.and_then(|(slot, _)| self.id_at(slot))
     }
 
     fn index_unique(&mut self, id: JobId) {
         let Some(job) = self.get(id) else { return };
-        let (function, unique, payload) = (job.function, job.unique.clone(), job.payload.clone());
-        match unique.as_ref() {
-            b"" => {}
-            DASH if payload.is_empty() => {}
-            DASH => {
-                self.by_payload.insert((function, payload), id);
-            }
-            _ => match self.by_unique.get_mut(&unique) {
-                None => {
-                    self.by_unique.insert(unique, Holders::One(id));
-                }
-                Some(Holders::Many(ids)) => ids.push(id),
-                Some(one) => {
-                    let mut ids = one.as_slice().to_vec();
-                    ids.push(id);
-                    *one = Holders::Many(ids);
-                }
-            },
+        let function = job.function;
+        match self.key_of(job) {
+            None => {}
+            Some(Key::Unique(hash)) => self.by_unique.insert(hash, id.slot, function),
+            Some(Key::Payload(hash)) => self.by_payload.insert(hash, id.slot, function),
         }
     }
 
     /// Takes a job out of the unique index only: nothing joins it any more.
     pub(super) fn forget_unique(&mut self, id: JobId) {
-        let Some(job) = self.get(id) else { return };
-        let (function, unique, payload) = (job.function, job.unique.clone(), job.payload.clone());
-        if unique.as_ref() == DASH {
-            let key = (function, payload);
-            if self.by_payload.get(&key) == Some(&id) {
-                self.by_payload.remove(&key);
-            }
-            return;
-        }
-        let Some(holders) = self.by_unique.get_mut(&unique) else { return };
-        if let Holders::Many(ids) = holders {
-            ids.retain(|other| *other != id);
-        }
-        if *holders == Holders::One(id) || holders.as_slice().is_empty() {
-            self.by_unique.remove(&unique);
+        match self.get(id).and_then(|job| self.key_of(job)) {
+            None => {}
+            Some(Key::Unique(hash)) => self.by_unique.remove(hash, id.slot),
+            Some(Key::Payload(hash)) => self.by_payload.remove(hash, id.slot),
         }
     }
 
     /// Gives a job up: an abandoned one keeps its place and its unique but not its payload.
     pub(super) fn stand_down(&mut self, id: JobId, standing: Standing) {
-        let dash = self.get(id).is_some_and(|job| job.unique.as_ref() == DASH);
+        let dash = self.get(id).is_some_and(|job| job.unique() == DASH);
         if dash || standing == Standing::Cancelled {
             self.forget_unique(id);
         }
         if let Some(job) = self.get_mut(id) {
             job.standing = standing;
-            job.payload = Bytes::new();
+            job.set_payload(Bytes::new());
         }
     }
 
@@ -168,16 +191,17 @@ impl Jobs {
 
     /// Every job, in the order of the table.
     pub(super) fn iter(&self) -> impl Iterator<Item = (JobId, &Job)> {
-        self.table.iter().map(|(slot, job)| {
-            let slot = u32::try_from(slot).unwrap_or(u32::MAX);
-            (JobId { slot, generation: generation(job.number) }, job)
-        })
+        self.table.iter().map(|(slot, job)| (JobId { slot, generation: generation(job.number) }, job))
     }
 
-    /// Sizes of the indexes, for the invariants: numbers, holders of uniques, payloads.
+    /// How many jobs workers hold, for the invariants.
+    pub(super) const fn runs(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Sizes of the indexes, for the invariants: numbers, uniques, payloads.
     pub(super) fn index_sizes(&self) -> (usize, usize, usize) {
-        let holders = self.by_unique.values().map(|holders| holders.as_slice().len()).sum();
-        (self.by_number.len(), holders, self.by_payload.len())
+        (self.by_number.count(), self.by_unique.len(), self.by_payload.len())
     }
 }
 

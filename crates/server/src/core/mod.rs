@@ -5,6 +5,7 @@
 //!
 //! What must hold after every step is written down, and checked, in `invariants`; see [`Core::check`].
 
+mod abilities;
 pub mod change;
 mod conns;
 mod control;
@@ -15,12 +16,16 @@ mod grab;
 mod invariants;
 mod job;
 mod jobs;
+mod numbers;
+mod pool;
 mod ready;
 mod report;
 mod restore;
 mod submit;
 mod timers;
+mod uniques;
 mod wake;
+mod watchers;
 mod work;
 
 pub use change::{Change, Record};
@@ -115,8 +120,6 @@ pub struct Core {
     next_order: u64,
     grabs: u64,
     connects: u64,
-    /// Jobs that stand in ready queues and that nobody wants.
-    stale_jobs: usize,
     wall_offset_ms: i64,
 }
 
@@ -136,7 +139,6 @@ impl Core {
             next_order: 0,
             grabs: 0,
             connects: 0,
-            stale_jobs: 0,
             wall_offset_ms: 0,
         }
     }

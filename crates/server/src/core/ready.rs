@@ -8,10 +8,16 @@ use conveyor_common::Priority;
 use conveyor_common::priority::PerPriority;
 use std::collections::{BTreeMap, VecDeque};
 
+/// A queue with room for fewer is not worth shrinking.
+const SMALL: usize = 4096;
+
+/// Jobs by FIFO order.
+type Queue = VecDeque<(u64, JobId)>;
+
 /// Queues of one function.
 #[derive(Debug, Default)]
 pub(super) struct Ready {
-    queues: PerPriority<VecDeque<(u64, JobId)>>,
+    queues: PerPriority<Queue>,
     /// Jobs that had a start time, by FIFO order: they keep the place their submission gave them.
     due: BTreeMap<u64, JobId>,
     /// Jobs in `queues` and `due` that a worker may have.
@@ -73,9 +79,7 @@ impl Ready {
         let queue = self.queues.of_mut(priority);
         if queue.front().is_some_and(|(_, front)| *front == id) {
             queue.pop_front();
-            if queue.capacity() > 4096 && queue.len() < queue.capacity() / 8 {
-                queue.shrink_to(queue.len() * 2);
-            }
+            give_back(queue);
         } else {
             self.due.pop_first();
         }
@@ -94,6 +98,7 @@ impl Ready {
         match queue.binary_search_by_key(&order, |(order, _)| *order) {
             Ok(at) => {
                 queue.remove(at);
+                give_back(queue);
             }
             Err(_) => {
                 self.due.remove(&order);
@@ -104,8 +109,50 @@ impl Ready {
     /// Drops the jobs that `keep` refuses: what nobody wants, when there is too much of it.
     pub(super) fn retain(&mut self, keep: impl Fn(JobId) -> bool) {
         for priority in Priority::ALL {
-            self.queues.of_mut(priority).retain(|(_, id)| keep(*id));
+            let queue = self.queues.of_mut(priority);
+            queue.retain(|(_, id)| keep(*id));
+            give_back(queue);
         }
         self.due.retain(|_, id| keep(*id));
+    }
+}
+
+/// Gives memory back when seven eighths of it are unused. What is moved has been paid for by what left.
+fn give_back(queue: &mut Queue) {
+    if queue.capacity() > SMALL && queue.len() < queue.capacity() / 8 {
+        queue.shrink_to(queue.len() * 2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{JobId, Priority, Queue, Ready, SMALL};
+
+    fn backlog(jobs: u32) -> Ready {
+        let mut ready = Ready::default();
+        (0..jobs).for_each(|slot| {
+            ready.push(Priority::Normal, u64::from(slot), JobId { slot, generation: slot });
+        });
+        ready
+    }
+
+    #[test]
+    fn a_drained_queue_gives_memory_back_all_along() {
+        let jobs = 300_000;
+        let mut ready = backlog(jobs);
+        for left in (0..jobs as usize).rev() {
+            assert!(ready.pop(Priority::Normal).is_some());
+            let queue: &Queue = ready.queues.of(Priority::Normal);
+            assert!(queue.capacity() <= (left * 8 + 8).max(SMALL), "{left} left in {}", queue.capacity());
+        }
+        assert!(ready.pop(Priority::Normal).is_none());
+    }
+
+    #[test]
+    fn a_swept_queue_gives_memory_back() {
+        let mut ready = backlog(100_000);
+        ready.retain(|id| id.slot % 1000 == 0);
+        assert_eq!(ready.iter().count(), 100);
+        assert!(ready.queues.of(Priority::Normal).capacity() <= SMALL);
     }
 }

@@ -55,7 +55,7 @@ impl Core {
                 out.put_u8(b' ');
                 out.put_slice(&conn.client_id);
                 out.put_slice(b" :");
-                for ability in &conn.abilities {
+                for ability in conn.abilities.iter() {
                     out.put_u8(b' ');
                     let function = self.functions.get(ability.function);
                     out.put_slice(function.map_or(&[], |function| &function.name));
@@ -80,7 +80,7 @@ impl Core {
     pub(super) fn report_unique_jobs(&self) -> Bytes {
         table(|out| {
             for (_, job) in self.jobs.sorted() {
-                line(out, &job.unique, &[]);
+                line(out, job.unique(), &[]);
             }
         })
     }

@@ -2,7 +2,7 @@
 
 use super::Core;
 use super::change::{Change, Record};
-use super::job::{Job, Place, Standing};
+use super::job::{Draft, Job, Place, Standing};
 use super::timers::Timer;
 use bytes::Bytes;
 use conveyor_common::priority::PerPriority;
@@ -61,23 +61,19 @@ impl Core {
         self.next_order = self.next_order.max(record.order);
         self.next_number = self.next_number.max(JobNumber(record.number.0.saturating_add(1)));
         let scheduled = self.is_future(Millis(0), record.when);
-        let id = self.jobs.insert(Job {
+        let id = self.jobs.insert(Job::new(Draft {
             number: record.number,
             function,
             priority: record.priority,
             background: true,
-            standing: Standing::Wanted,
-            place: if scheduled { Place::Scheduled } else { Place::Ready },
+            scheduled,
             order: record.order,
             retries: record.retries,
-            numerator: 0,
-            denominator: 0,
             when: record.when,
-            unique: record.unique,
+            unique: &record.unique,
             payload: record.payload,
-            reducer: record.reducer.map(Box::new),
-            watchers: Vec::new(),
-        });
+            reducer: record.reducer,
+        }));
         self.place_queued(id);
     }
 

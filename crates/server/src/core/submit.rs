@@ -3,9 +3,9 @@
 use super::change::{Change, Record};
 use super::effect::{Effects, Note, Reply};
 use super::functions::FunctionId;
-use super::job::{Job, JobId, Place, Standing, Watcher};
-use super::jobs::own;
+use super::job::{Draft, Job, JobId, Place, Standing, own};
 use super::timers::Timer;
+use super::watchers::Watcher;
 use super::{Core, MAX_FUNCTIONS};
 use bytes::Bytes;
 use conveyor_common::limits::UNIQUE_BYTES;
@@ -116,7 +116,7 @@ impl Core {
         let revived = job.standing == Standing::Abandoned;
         if revived {
             job.standing = Standing::Wanted;
-            job.payload = own(submission.payload);
+            job.set_payload(submission.payload);
         }
         let queued = revived && job.place == Place::Ready;
         let priority = job.priority;
@@ -149,24 +149,20 @@ impl Core {
         let number = self.take_number(fx);
         let scheduled = self.is_future(now, submission.when);
         let background = submission.background;
-        fx.note(Note::JobAccepted { function: submission.function, unique: submission.unique.clone() });
-        let job = Job {
+        let job = Job::new(Draft {
             number,
             function,
             priority: submission.priority,
             background,
-            standing: Standing::Wanted,
-            place: if scheduled { Place::Scheduled } else { Place::Ready },
+            scheduled,
             order: self.take_order(),
             retries: 0,
-            numerator: 0,
-            denominator: 0,
             when: submission.when.max(0),
-            unique: own(submission.unique),
-            payload: own(submission.payload),
-            reducer: submission.reducer.map(own).map(Box::new),
-            watchers: Vec::new(),
-        };
+            unique: &submission.unique,
+            payload: submission.payload,
+            reducer: submission.reducer,
+        });
+        fx.note(Note::JobAccepted { function: submission.function, unique: submission.unique });
         let id = self.jobs.insert(job);
         if background && self.rules.durable {
             let record = self.record(id);
@@ -190,7 +186,7 @@ impl Core {
         let Some(function) = self.functions.get_mut(function_id) else { return };
         *function.queued.of_mut(priority) += 1;
         if job.place == Place::Scheduled {
-            let at = self.moment_of(job.when);
+            let at = self.moment_of(job.when());
             self.timers.set(Timer::Start(id), at);
             return;
         }
@@ -201,8 +197,8 @@ impl Core {
     /// The start time of a job has come.
     pub(super) fn start_scheduled(&mut self, now: Millis, id: JobId, fx: &mut Effects) {
         let Some(job) = self.jobs.get(id).filter(|job| job.place == Place::Scheduled) else { return };
-        if self.is_future(now, job.when) {
-            let at = self.moment_of(job.when);
+        if self.is_future(now, job.when()) {
+            let at = self.moment_of(job.when());
             return self.timers.set(Timer::Start(id), at);
         }
         let function = job.function;
@@ -236,13 +232,8 @@ impl Core {
     /// Counts a queued job as one that nobody wants, or no longer.
     pub(super) fn count_stale(&mut self, function_id: FunctionId, stale: bool) {
         let Some(function) = self.functions.get_mut(function_id) else { return };
-        if stale {
-            function.stale += 1;
-            self.stale_jobs += 1;
-        } else {
-            function.stale = function.stale.saturating_sub(1);
-            self.stale_jobs = self.stale_jobs.saturating_sub(1);
-        }
+        function.stale = if stale { function.stale + 1 } else { function.stale.saturating_sub(1) };
+        self.functions.list_stale(function_id);
     }
 
     /// gearmand compares whole seconds: a job is runnable as soon as its second has begun.
@@ -269,7 +260,7 @@ impl Core {
         for timer in starts {
             let Timer::Start(id) = timer else { continue };
             if let Some(job) = self.jobs.get(id) {
-                self.timers.set(timer, self.moment_of(job.when));
+                self.timers.set(timer, self.moment_of(job.when()));
             }
         }
     }
@@ -306,12 +297,12 @@ impl Core {
             number: job.number,
             order: job.order,
             function: function.name.clone(),
-            unique: job.unique.clone(),
+            unique: job.unique_bytes(),
             priority: job.priority,
-            reducer: job.reducer.as_deref().cloned(),
-            when: job.when,
+            reducer: job.reducer().cloned(),
+            when: job.when(),
             retries: job.retries,
-            payload: job.payload.clone(),
+            payload: job.payload_bytes(),
         })
     }
 }

@@ -3,7 +3,7 @@
 use super::change::Change;
 use super::effect::{Effects, JobStatus, Note, Reply};
 use super::functions::FunctionId;
-use super::job::{JobId, Place, Run, Standing};
+use super::job::{JobId, Place, Standing};
 use super::timers::Timer;
 use super::{Core, STALE_JOBS_KEPT};
 use bytes::Bytes;
@@ -54,18 +54,18 @@ pub(super) enum Outcome {
 
 impl Core {
     /// The job with this handle, when `conn` works on it.
-    fn held_job(&self, conn: ConnId, handle: &[u8]) -> Option<(JobId, Run)> {
+    fn held_job(&self, conn: ConnId, handle: &[u8]) -> Option<JobId> {
         let id = self.jobs.by_number(self.rules.prefix.parse(handle)?)?;
-        Some((id, self.jobs.get(id)?.run_by(conn)?))
+        self.jobs.run_by(id, conn).map(|_| id)
     }
 
     /// WORK_DATA and WORK_WARNING.
     pub(super) fn work_part(&self, conn: ConnId, handle: &[u8], part: &Part, fx: &mut Effects) {
-        let Some((id, _)) = self.held_job(conn, handle) else {
+        let Some(id) = self.held_job(conn, handle) else {
             return fx.send(conn, Reply::Error { code: ErrorCode::JobNotFound, text: NOT_FOUND_PART });
         };
         let Some(job) = self.jobs.get(id) else { return };
-        for watcher in &job.watchers {
+        for watcher in job.watchers.iter() {
             let reply = match part {
                 Part::Data(payload) => Reply::Data { job: job.number, payload: payload.clone() },
                 Part::Warning(payload) => Reply::Warning { job: job.number, payload: payload.clone() },
@@ -86,13 +86,12 @@ impl Core {
         if denominator.len() > DENOMINATOR_BYTES {
             return;
         }
-        let Some((id, _)) = self.held_job(conn, handle) else {
+        let Some(id) = self.held_job(conn, handle) else {
             return fx.send(conn, Reply::Error { code: ErrorCode::JobNotFound, text: NOT_FOUND_RESULT });
         };
-        let Some(job) = self.jobs.get_mut(id) else { return };
-        job.numerator = read_progress(numerator);
-        job.denominator = read_progress(denominator);
-        for watcher in &job.watchers {
+        self.jobs.set_progress(id, read_progress(numerator), read_progress(denominator));
+        let Some(job) = self.jobs.get(id) else { return };
+        for watcher in job.watchers.iter() {
             let (numerator, denominator) = (numerator.clone(), denominator.clone());
             fx.send(watcher.conn, Reply::Status { job: job.number, numerator, denominator });
         }
@@ -107,12 +106,12 @@ impl Core {
             Outcome::Exception(_) => NOT_FOUND_EXCEPTION,
             Outcome::Complete(_) | Outcome::Fail(_) => NOT_FOUND_RESULT,
         };
-        let Some((id, _)) = self.held_job(conn, &until_nul(handle)) else {
+        let Some(id) = self.held_job(conn, &until_nul(handle)) else {
             return fx.send(conn, Reply::Error { code: ErrorCode::JobNotFound, text });
         };
         self.release(id);
         let Some(job) = self.jobs.get(id) else { return };
-        for watcher in &job.watchers {
+        for watcher in job.watchers.iter() {
             let number = job.number;
             let wants_exceptions = || self.conns.get(watcher.conn).is_some_and(|conn| conn.exceptions);
             let reply = match outcome {
@@ -130,13 +129,12 @@ impl Core {
 
     /// Takes a running job from its worker. It is in no place until the caller puts it into one.
     fn release(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get_mut(id) else { return };
-        let Place::Running(run) = job.place else { return };
-        job.place = Place::Ready;
+        let Some(run) = self.jobs.stop(id) else { return };
         if run.timed {
             self.timers.cancel(Timer::Expiry(id));
         }
-        if let Some(function) = self.functions.get_mut(job.function) {
+        let function = self.jobs.get(id).map(|job| job.function);
+        if let Some(function) = function.and_then(|function| self.functions.get_mut(function)) {
             function.running = function.running.saturating_sub(1);
         }
         if let Some(worker) = self.conns.get_mut(run.conn) {
@@ -158,7 +156,7 @@ impl Core {
 
     fn detach_watchers(&mut self, id: JobId) {
         let Some(job) = self.jobs.get_mut(id) else { return };
-        for watcher in std::mem::take(&mut job.watchers) {
+        for watcher in std::mem::take(&mut job.watchers).iter() {
             if let Some(client) = self.conns.get_mut(watcher.conn) {
                 client.watching.try_remove(watcher.slot as usize);
             }
@@ -185,7 +183,7 @@ impl Core {
             .iter()
             .filter_map(|(_, id)| {
                 let job = self.jobs.get(*id)?;
-                let run = job.run_by(conn)?;
+                let run = self.jobs.run_by(*id, conn)?;
                 only.is_none_or(|only| only == job.function).then_some((run.turn, *id))
             })
             .collect();
@@ -199,11 +197,9 @@ impl Core {
         let order = self.take_order();
         let Some(job) = self.jobs.get_mut(id) else { return };
         job.retries += 1;
-        job.numerator = 0;
-        job.denominator = 0;
         job.order = order;
         let (number, function, retries) = (job.number, job.function, job.retries);
-        let unique = job.unique.clone();
+        let unique = job.unique_bytes();
         if self.rules.max_losses.is_some_and(|max| retries >= u32::from(max.get())) {
             self.fail_watchers(id, fx);
             fx.note(Note::JobDropped { job: number, unique });
@@ -225,7 +221,7 @@ impl Core {
     /// reports.
     pub(super) fn expire(&mut self, now: Millis, id: JobId, fx: &mut Effects) {
         let Some(job) = self.jobs.get(id) else { return };
-        let Place::Running(run) = job.place else { return };
+        let Some(run) = self.jobs.run(id) else { return };
         fx.note(Note::JobTimedOut { job: job.number, conn: run.conn });
         self.lose(now, id, fx);
     }
@@ -236,7 +232,7 @@ impl Core {
         let watched: Vec<JobId> = client.watching.drain().collect();
         for id in watched {
             let Some(job) = self.jobs.get_mut(id) else { continue };
-            job.watchers.retain(|watcher| watcher.conn != conn);
+            job.watchers.leave(conn);
             if job.watchers.is_empty() && !job.background && job.standing == Standing::Wanted {
                 self.give_up(id, Standing::Abandoned);
             }
@@ -341,11 +337,13 @@ impl Core {
     }
 
     fn status_of(&self, id: Option<JobId>) -> JobStatus {
-        id.and_then(|id| self.jobs.get(id)).map_or_else(JobStatus::default, |job| JobStatus {
+        let Some(id) = id.filter(|id| self.jobs.get(*id).is_some()) else { return JobStatus::default() };
+        let run = self.jobs.run(id);
+        JobStatus {
             known: true,
-            running: matches!(job.place, Place::Running(_)),
-            numerator: job.numerator,
-            denominator: job.denominator,
-        })
+            running: run.is_some(),
+            numerator: run.map_or(0, |run| run.numerator),
+            denominator: run.map_or(0, |run| run.denominator),
+        }
     }
 }
