@@ -170,9 +170,16 @@ impl Functions {
         if total == 0 && function.spots.runnable.get().is_some() {
             function.escalation = 0;
         }
-        let runnable = Priority::ALL.map(|priority| (priority, function.ready.runnable(priority) > 0));
-        self.list(id, Which::Runnable, total > 0);
-        for (priority, belongs) in runnable {
+        let changed = |spot: &Spot, runnable: usize| spot.get().is_some() != (runnable > 0);
+        let total = changed(&function.spots.runnable, total).then_some(total > 0);
+        let by_priority = Priority::ALL.map(|priority| {
+            let runnable = function.ready.runnable(priority);
+            changed(function.spots.runnable_at.of(priority), runnable).then_some((priority, runnable > 0))
+        });
+        if let Some(belongs) = total {
+            self.list(id, Which::Runnable, belongs);
+        }
+        for (priority, belongs) in by_priority.into_iter().flatten() {
             self.list(id, Which::RunnableAt(priority), belongs);
         }
     }
