@@ -165,22 +165,21 @@ impl Functions {
 
     /// Brings the lists of functions with a runnable job up to date with the queues of `id`.
     pub(super) fn list_runnable(&mut self, id: FunctionId) {
-        let Some(function) = self.get_mut(id) else { return };
-        let total = function.ready.runnable_total();
-        if total == 0 && function.spots.runnable.get().is_some() {
+        let Self { table, lists, .. } = self;
+        let Some(function) = table.get_mut(id.0 as usize).and_then(Option::as_mut) else { return };
+        let (ready, spots) = (&function.ready, &mut function.spots);
+        let total = ready.runnable_total();
+        if total == 0 && spots.runnable.get().is_some() {
             function.escalation = 0;
         }
-        let changed = |spot: &Spot, runnable: usize| spot.get().is_some() != (runnable > 0);
-        let total = changed(&function.spots.runnable, total).then_some(total > 0);
-        let by_priority = Priority::ALL.map(|priority| {
-            let runnable = function.ready.runnable(priority);
-            changed(function.spots.runnable_at.of(priority), runnable).then_some((priority, runnable > 0))
+        let moved = settle(&mut lists.runnable, &mut spots.runnable, id, total > 0);
+        let moved_at = Priority::ALL.map(|priority| {
+            let (list, spot) = (lists.runnable_at.of_mut(priority), spots.runnable_at.of_mut(priority));
+            (priority, settle(list, spot, id, ready.runnable(priority) > 0))
         });
-        if let Some(belongs) = total {
-            self.list(id, Which::Runnable, belongs);
-        }
-        for (priority, belongs) in by_priority.into_iter().flatten() {
-            self.list(id, Which::RunnableAt(priority), belongs);
+        self.note_move(Which::Runnable, moved);
+        for (priority, moved) in moved_at {
+            self.note_move(Which::RunnableAt(priority), moved);
         }
     }
 
@@ -192,33 +191,39 @@ impl Functions {
 
     /// Puts a function on a list or takes it off.
     fn list(&mut self, id: FunctionId, which: Which, belongs: bool) {
-        let at = self.lists.of_mut(which).len();
-        let Some(function) = self.get_mut(id) else { return };
-        let spot = function.spots.of_mut(which);
-        match (belongs, spot.get()) {
-            (true, None) => {
-                *spot = Spot::new(at);
-                self.lists.of_mut(which).push(id);
-            }
-            (false, Some(at)) => {
-                *spot = Spot::default();
-                self.unlist(which, at);
-            }
-            _ => {}
-        }
+        let Self { table, lists, .. } = self;
+        let Some(function) = table.get_mut(id.0 as usize).and_then(Option::as_mut) else { return };
+        let moved = settle(lists.of_mut(which), function.spots.of_mut(which), id, belongs);
+        self.note_move(which, moved);
     }
 
-    /// Frees a place on a list: the last one moves there.
-    fn unlist(&mut self, which: Which, at: usize) {
-        let list = self.lists.of_mut(which);
-        if at >= list.len() {
-            return;
-        }
-        list.swap_remove(at);
-        if let Some(moved) = list.get(at).copied()
-            && let Some(function) = self.get_mut(moved)
+    /// What stands at `at` on a list has moved there.
+    fn note_move(&mut self, which: Which, at: Option<usize>) {
+        if let Some(at) = at
+            && let Some(id) = self.lists.of_mut(which).get(at).copied()
+            && let Some(function) = self.get_mut(id)
         {
             *function.spots.of_mut(which) = Spot::new(at);
         }
+    }
+}
+
+/// Puts `id` on a list or takes it off, where the last one takes its place: returns that place.
+fn settle(list: &mut Vec<FunctionId>, spot: &mut Spot, id: FunctionId, belongs: bool) -> Option<usize> {
+    match (belongs, spot.get()) {
+        (true, None) => {
+            *spot = Spot::new(list.len());
+            list.push(id);
+            None
+        }
+        (false, Some(at)) => {
+            *spot = Spot::default();
+            if at >= list.len() {
+                return None;
+            }
+            list.swap_remove(at);
+            (at < list.len()).then_some(at)
+        }
+        _ => None,
     }
 }
