@@ -163,8 +163,8 @@ impl Functions {
         &self.lists.stale
     }
 
-    /// Brings the lists of functions with a runnable job up to date with the queues of `id`.
-    pub(super) fn list_runnable(&mut self, id: FunctionId) {
+    /// Brings the lists of functions with a runnable job up to date with the queue of `id` for `priority`.
+    pub(super) fn list_runnable(&mut self, id: FunctionId, priority: Priority) {
         let Self { table, lists, .. } = self;
         let Some(function) = table.get_mut(id.0 as usize).and_then(Option::as_mut) else { return };
         let (ready, spots) = (&function.ready, &mut function.spots);
@@ -173,14 +173,10 @@ impl Functions {
             function.escalation = 0;
         }
         let moved = settle(&mut lists.runnable, &mut spots.runnable, id, total > 0);
-        let moved_at = Priority::ALL.map(|priority| {
-            let (list, spot) = (lists.runnable_at.of_mut(priority), spots.runnable_at.of_mut(priority));
-            (priority, settle(list, spot, id, ready.runnable(priority) > 0))
-        });
+        let (list, spot) = (lists.runnable_at.of_mut(priority), spots.runnable_at.of_mut(priority));
+        let moved_at = settle(list, spot, id, ready.runnable(priority) > 0);
         self.note_move(Which::Runnable, moved);
-        for (priority, moved) in moved_at {
-            self.note_move(Which::RunnableAt(priority), moved);
-        }
+        self.note_move(Which::RunnableAt(priority), moved_at);
     }
 
     /// Brings the list of functions with jobs that nobody wants up to date.

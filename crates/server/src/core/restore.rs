@@ -93,7 +93,7 @@ impl Core {
                 function.ready.count_runnable(job.priority, false);
             }
         }
-        self.functions.list_runnable(job.function);
+        self.functions.list_runnable(job.function, job.priority);
         Some(job)
     }
 

@@ -136,7 +136,7 @@ impl Core {
             if let Some(function) = self.functions.get_mut(function) {
                 function.ready.count_runnable(priority, true);
             }
-            self.functions.list_runnable(function);
+            self.functions.list_runnable(function, priority);
             self.wake_for_new_job(now, function, fx);
         }
     }
@@ -229,7 +229,7 @@ impl Core {
         if let Some(function) = self.functions.get_mut(function_id) {
             function.ready.count_runnable(priority, true);
         }
-        self.functions.list_runnable(function_id);
+        self.functions.list_runnable(function_id, priority);
     }
 
     /// Counts a queued job as one that nobody wants, or no longer.
