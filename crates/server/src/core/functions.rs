@@ -163,18 +163,20 @@ impl Functions {
         &self.lists.stale
     }
 
-    /// Brings the lists of functions with a runnable job up to date with the queues of `id`.
-    pub(super) fn list_runnable(&mut self, id: FunctionId) {
-        let Some(function) = self.get_mut(id) else { return };
-        let total = function.ready.runnable_total();
-        if total == 0 && function.spots.runnable.get().is_some() {
+    /// Brings the lists of functions with a runnable job up to date with the queue of `id` for `priority`.
+    pub(super) fn list_runnable(&mut self, id: FunctionId, priority: Priority) {
+        let Self { table, lists, .. } = self;
+        let Some(function) = table.get_mut(id.0 as usize).and_then(Option::as_mut) else { return };
+        let (ready, spots) = (&function.ready, &mut function.spots);
+        let total = ready.runnable_total();
+        if total == 0 && spots.runnable.get().is_some() {
             function.escalation = 0;
         }
-        let runnable = Priority::ALL.map(|priority| (priority, function.ready.runnable(priority) > 0));
-        self.list(id, Which::Runnable, total > 0);
-        for (priority, belongs) in runnable {
-            self.list(id, Which::RunnableAt(priority), belongs);
-        }
+        let moved = settle(&mut lists.runnable, &mut spots.runnable, id, total > 0);
+        let (list, spot) = (lists.runnable_at.of_mut(priority), spots.runnable_at.of_mut(priority));
+        let moved_at = settle(list, spot, id, ready.runnable(priority) > 0);
+        self.note_move(Which::Runnable, moved);
+        self.note_move(Which::RunnableAt(priority), moved_at);
     }
 
     /// Brings the list of functions with jobs that nobody wants up to date.
@@ -185,33 +187,39 @@ impl Functions {
 
     /// Puts a function on a list or takes it off.
     fn list(&mut self, id: FunctionId, which: Which, belongs: bool) {
-        let at = self.lists.of_mut(which).len();
-        let Some(function) = self.get_mut(id) else { return };
-        let spot = function.spots.of_mut(which);
-        match (belongs, spot.get()) {
-            (true, None) => {
-                *spot = Spot::new(at);
-                self.lists.of_mut(which).push(id);
-            }
-            (false, Some(at)) => {
-                *spot = Spot::default();
-                self.unlist(which, at);
-            }
-            _ => {}
-        }
+        let Self { table, lists, .. } = self;
+        let Some(function) = table.get_mut(id.0 as usize).and_then(Option::as_mut) else { return };
+        let moved = settle(lists.of_mut(which), function.spots.of_mut(which), id, belongs);
+        self.note_move(which, moved);
     }
 
-    /// Frees a place on a list: the last one moves there.
-    fn unlist(&mut self, which: Which, at: usize) {
-        let list = self.lists.of_mut(which);
-        if at >= list.len() {
-            return;
-        }
-        list.swap_remove(at);
-        if let Some(moved) = list.get(at).copied()
-            && let Some(function) = self.get_mut(moved)
+    /// What stands at `at` on a list has moved there.
+    fn note_move(&mut self, which: Which, at: Option<usize>) {
+        if let Some(at) = at
+            && let Some(id) = self.lists.of_mut(which).get(at).copied()
+            && let Some(function) = self.get_mut(id)
         {
             *function.spots.of_mut(which) = Spot::new(at);
         }
+    }
+}
+
+/// Puts `id` on a list or takes it off, where the last one takes its place: returns that place.
+fn settle(list: &mut Vec<FunctionId>, spot: &mut Spot, id: FunctionId, belongs: bool) -> Option<usize> {
+    match (belongs, spot.get()) {
+        (true, None) => {
+            *spot = Spot::new(list.len());
+            list.push(id);
+            None
+        }
+        (false, Some(at)) => {
+            *spot = Spot::default();
+            if at >= list.len() {
+                return None;
+            }
+            list.swap_remove(at);
+            (at < list.len()).then_some(at)
+        }
+        _ => None,
     }
 }

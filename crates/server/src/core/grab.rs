@@ -222,7 +222,7 @@ impl Core {
                 *queued = queued.saturating_sub(1);
                 function.ready.count_runnable(priority, false);
                 function.taken = true;
-                self.functions.list_runnable(function_id);
+                self.functions.list_runnable(function_id, priority);
                 return Some(id);
             }
             self.forget_stale(function_id, priority, id);

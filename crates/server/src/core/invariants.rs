@@ -85,7 +85,8 @@ impl Core {
             if !joinable(job) {
                 continue;
             }
-            let twin = self.jobs.coalesces(job.function, job.unique(), job.payload());
+            let key = self.jobs.key_of(job);
+            let twin = self.jobs.coalesces(key, job.function, job.unique(), job.payload());
             ensure(twin == Some(id), || format!("{:?} is not found by its unique", job.number))?;
             if job.unique() == b"-" { expected.1 += 1 } else { expected.0 += 1 }
         }

@@ -26,7 +26,8 @@ pub(super) struct Jobs {
 }
 
 /// Where a job stands in the indexes of uniques.
-enum Key {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Key {
     Unique(u64),
     Payload(u64),
 }
@@ -48,13 +49,23 @@ impl Jobs {
         self.by_number.get(number).map(|slot| JobId { slot, generation: generation(number) })
     }
 
-    /// Stores a new job and makes it findable.
-    pub(super) fn insert(&mut self, job: Job) -> JobId {
-        let number = job.number;
+    /// Stores a new job and makes it findable, `key` being its own.
+    pub(super) fn insert(&mut self, job: Job, key: Option<Key>) -> JobId {
+        let (number, function) = (job.number, job.function);
         let id = JobId { slot: self.table.insert(job), generation: generation(number) };
         self.by_number.insert(number, id.slot);
-        self.index_unique(id);
+        match key {
+            None => {}
+            Some(Key::Unique(hash)) => self.by_unique.insert(hash, id.slot, function),
+            Some(Key::Payload(hash)) => self.by_payload.insert(hash, id.slot, function),
+        }
         id
+    }
+
+    /// Stores a job whose key nobody knows yet.
+    pub(super) fn insert_anew(&mut self, job: Job) -> JobId {
+        let key = self.key_of(&job);
+        self.insert(job, key)
     }
 
     /// Takes a job out of the table and every index.
@@ -111,8 +122,8 @@ impl Jobs {
         self.runs.remove(run.0)
     }
 
-    /// None when nothing can join a job like that.
-    fn key(&self, function: FunctionId, unique: &[u8], payload: &[u8]) -> Option<Key> {
+    /// None when nothing can join a job like that. Costs a pass over the payload when the unique is a dash.
+    pub(super) fn key(&self, function: FunctionId, unique: &[u8], payload: &[u8]) -> Option<Key> {
         match unique {
             b"" => None,
             DASH if payload.is_empty() => None,
@@ -121,7 +132,7 @@ impl Jobs {
         }
     }
 
-    fn key_of(&self, job: &Job) -> Option<Key> {
+    pub(super) fn key_of(&self, job: &Job) -> Option<Key> {
         self.key(job.function, job.unique(), job.payload())
     }
 
@@ -129,10 +140,16 @@ impl Jobs {
         self.table.get(slot).map(|job| JobId { slot, generation: generation(job.number) })
     }
 
-    /// The live job that a submission of `function` with `unique` joins.
-    pub(super) fn coalesces(&self, function: FunctionId, unique: &[u8], payload: &[u8]) -> Option<JobId> {
+    /// The live job that a submission of `function` with `unique` joins, `key` being that of the submission.
+    pub(super) fn coalesces(
+        &self,
+        key: Option<Key>,
+        function: FunctionId,
+        unique: &[u8],
+        payload: &[u8],
+    ) -> Option<JobId> {
         let job_at = |slot, same: &dyn Fn(&Job) -> bool| self.table.get(slot).is_some_and(same);
-        let slot = match self.key(function, unique, payload)? {
+        let slot = match key? {
             Key::Unique(hash) => {
                 self.by_unique.find(hash, function, |slot| job_at(slot, &|job| job.unique() == unique))
             }
@@ -149,16 +166,6 @@ impl Jobs {
         let jobs = slots.filter_map(|slot| Some((slot, self.table.get(slot)?)));
         let newest = jobs.filter(|(_, job)| job.unique() == unique).max_by_key(|(_, job)| job.number);
         newest.and_then(|(slot, _)| self.id_at(slot))
-    }
-
-    fn index_unique(&mut self, id: JobId) {
-        let Some(job) = self.get(id) else { return };
-        let function = job.function;
-        match self.key_of(job) {
-            None => {}
-            Some(Key::Unique(hash)) => self.by_unique.insert(hash, id.slot, function),
-            Some(Key::Payload(hash)) => self.by_payload.insert(hash, id.slot, function),
-        }
     }
 
     /// Takes a job out of the unique index only: nothing joins it any more.

@@ -15,17 +15,18 @@ const NONE: u16 = u16::MAX;
 #[derive(Debug)]
 pub(super) struct Pool<T> {
     chunks: Vec<Chunk<T>>,
-    /// Chunks with values and with room, which are filled first, the lowest first.
+    /// Chunks with memory and with room: the lowest is filled first.
     open: BTreeSet<u32>,
     /// Numbers below the length of `chunks` without a chunk.
     vacant: BTreeSet<u32>,
-    /// The memory of a chunk that was emptied, so that a queue around a border does not allocate. The one
-    /// emptied first: it tends to lie lowest, and an allocator gives back what lies above all that is used.
-    spare: Vec<Entry<T>>,
+    /// The one chunk that keeps its memory although it holds nothing, so that a queue around a border does not
+    /// allocate. The one emptied first: it tends to lie lowest, and an allocator gives back what lies above
+    /// all that is used.
+    spare: Option<u32>,
     len: usize,
 }
 
-/// Without memory when it holds nothing.
+/// Without memory when it holds nothing, but for the spare.
 #[derive(Debug)]
 struct Chunk<T> {
     entries: Vec<Entry<T>>,
@@ -43,7 +44,7 @@ enum Entry<T> {
 
 impl<T> Default for Pool<T> {
     fn default() -> Self {
-        Self { chunks: Vec::new(), open: BTreeSet::new(), vacant: BTreeSet::new(), spare: Vec::new(), len: 0 }
+        Self { chunks: Vec::new(), open: BTreeSet::new(), vacant: BTreeSet::new(), spare: None, len: 0 }
     }
 }
 
@@ -103,6 +104,9 @@ impl<T> Pool<T> {
         let number = self.chunk_with_room();
         let Some(chunk) = self.chunks.get_mut(number as usize) else { return u32::MAX };
         let at = chunk.insert(value);
+        if chunk.live == 1 && self.spare == Some(number) {
+            self.spare = None;
+        }
         if chunk.live == CHUNK {
             self.open.remove(&number);
         }
@@ -115,8 +119,6 @@ impl<T> Pool<T> {
         if let Some(number) = self.open.first() {
             return *number;
         }
-        let mut entries = std::mem::take(&mut self.spare);
-        entries.reserve_exact(CHUNK as usize);
         let number = match self.vacant.pop_first() {
             Some(number) => number,
             None => {
@@ -125,7 +127,7 @@ impl<T> Pool<T> {
             }
         };
         if let Some(chunk) = self.chunks.get_mut(number as usize) {
-            *chunk = Chunk::new(entries);
+            chunk.entries.reserve_exact(CHUNK as usize);
         }
         self.open.insert(number);
         number
@@ -145,17 +147,18 @@ impl<T> Pool<T> {
         Some(value)
     }
 
-    /// Frees a chunk that holds nothing, or keeps its memory as the spare.
+    /// Frees a chunk that holds nothing, or keeps it as the spare.
     fn give_back(&mut self, number: u32) {
-        let Some(chunk) = self.chunks.get_mut(number as usize) else { return };
-        let mut entries = std::mem::replace(chunk, Chunk::new(Vec::new())).entries;
-        if self.spare.capacity() == 0 {
-            entries.clear();
-            self.spare = entries;
+        if self.spare.is_none() {
+            self.spare = Some(number);
+            return;
+        }
+        if let Some(chunk) = self.chunks.get_mut(number as usize) {
+            *chunk = Chunk::new(Vec::new());
         }
         self.open.remove(&number);
         self.vacant.insert(number);
-        while self.chunks.pop_if(|chunk| chunk.live == 0).is_some() {
+        while self.chunks.pop_if(|chunk| chunk.entries.capacity() == 0).is_some() {
             self.vacant.pop_last();
         }
     }
@@ -179,8 +182,7 @@ mod tests {
 
     /// Chunks with memory, the spare among them.
     fn chunks_with_memory<T>(pool: &Pool<T>) -> usize {
-        let entries = pool.chunks.iter().map(|chunk| &chunk.entries).chain([&pool.spare]);
-        entries.filter(|entries| entries.capacity() > 0).count()
+        pool.chunks.iter().filter(|chunk| chunk.entries.capacity() > 0).count()
     }
 
     /// Fills up to `high` and drains to `low`, oldest or newest or anything first.
@@ -240,9 +242,9 @@ mod tests {
         let slots: Vec<u32> = (0..10 * CHUNK).map(|value| pool.insert(value)).collect();
         assert_eq!(chunks_with_memory(&pool), 10);
         slots.iter().for_each(|slot| assert_eq!(pool.remove(*slot), Some(*slot)));
-        assert_eq!((pool.len(), chunks_with_memory(&pool), pool.chunks.len()), (0, 1, 0));
-        assert!(pool.open.is_empty() && pool.vacant.is_empty());
-        assert_eq!(pool.insert(7), 0);
+        assert_eq!((pool.len(), chunks_with_memory(&pool), pool.chunks.len()), (0, 1, 1));
+        assert_eq!((pool.open.len(), pool.vacant.len()), (1, 0));
+        assert!(pool.insert(7) < CHUNK);
         assert_eq!(chunks_with_memory(&pool), 1);
     }
 

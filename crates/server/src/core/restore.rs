@@ -61,7 +61,7 @@ impl Core {
         self.next_order = self.next_order.max(record.order);
         self.next_number = self.next_number.max(JobNumber(record.number.0.saturating_add(1)));
         let scheduled = self.is_future(Millis(0), record.when);
-        let id = self.jobs.insert(Job::new(Draft {
+        let job = Job::new(Draft {
             number: record.number,
             function,
             priority: record.priority,
@@ -73,7 +73,8 @@ impl Core {
             unique: &record.unique,
             payload: record.payload,
             reducer: record.reducer,
-        }));
+        });
+        let id = self.jobs.insert_anew(job);
         self.place_queued(id);
     }
 
@@ -92,7 +93,7 @@ impl Core {
                 function.ready.count_runnable(job.priority, false);
             }
         }
-        self.functions.list_runnable(job.function);
+        self.functions.list_runnable(job.function, job.priority);
         Some(job)
     }
 
@@ -101,7 +102,7 @@ impl Core {
         job.retries = retries;
         job.order = order;
         self.next_order = self.next_order.max(order);
-        let id = self.jobs.insert(job);
+        let id = self.jobs.insert_anew(job);
         self.place_queued(id);
     }
 

@@ -4,6 +4,7 @@ use super::change::{Change, Record};
 use super::effect::{Effects, Note, Reply};
 use super::functions::FunctionId;
 use super::job::{Draft, Job, JobId, Place, Standing, own};
+use super::jobs::Key;
 use super::timers::Timer;
 use super::watchers::Watcher;
 use super::{Core, MAX_FUNCTIONS};
@@ -68,14 +69,16 @@ impl Core {
             return fx.send(conn, Reply::Error { code: ErrorCode::ArgumentTooLarge, text });
         }
         let Some(function) = self.function_for(conn, &submission.function, fx) else { return };
-        if let Some(id) = self.jobs.coalesces(function, &submission.unique, &submission.payload) {
+        let (unique, payload) = (&submission.unique, &submission.payload);
+        let key = self.jobs.key(function, unique, payload);
+        if let Some(id) = self.jobs.coalesces(key, function, unique, payload) {
             return self.join(now, conn, id, submission, fx);
         }
         if self.queue_is_full(function, submission.priority) {
             let text = "Job queue is full";
             return fx.send(conn, Reply::Error { code: ErrorCode::QueueError, text });
         }
-        self.create_job(now, conn, function, submission, fx);
+        self.create_job(now, conn, (function, key), submission, fx);
     }
 
     /// The function with this name, made if need be; none closes the connection.
@@ -133,7 +136,7 @@ impl Core {
             if let Some(function) = self.functions.get_mut(function) {
                 function.ready.count_runnable(priority, true);
             }
-            self.functions.list_runnable(function);
+            self.functions.list_runnable(function, priority);
             self.wake_for_new_job(now, function, fx);
         }
     }
@@ -142,7 +145,7 @@ impl Core {
         &mut self,
         now: Millis,
         conn: ConnId,
-        function: FunctionId,
+        (function, key): (FunctionId, Option<Key>),
         submission: Submission,
         fx: &mut Effects,
     ) {
@@ -163,7 +166,7 @@ impl Core {
             reducer: submission.reducer,
         });
         fx.note(Note::JobAccepted { function: submission.function, unique: submission.unique });
-        let id = self.jobs.insert(job);
+        let id = self.jobs.insert(job, key);
         if background && self.rules.durable {
             let record = self.record(id);
             record.into_iter().for_each(|record| fx.append(Change::Added(record)));
@@ -226,7 +229,7 @@ impl Core {
         if let Some(function) = self.functions.get_mut(function_id) {
             function.ready.count_runnable(priority, true);
         }
-        self.functions.list_runnable(function_id);
+        self.functions.list_runnable(function_id, priority);
     }
 
     /// Counts a queued job as one that nobody wants, or no longer.

@@ -270,7 +270,7 @@ impl Core {
                 if let Some(function) = self.functions.get_mut(function_id) {
                     function.ready.count_runnable(priority, false);
                 }
-                self.functions.list_runnable(function_id);
+                self.functions.list_runnable(function_id, priority);
             }
         }
         self.bound_stale(function_id);
