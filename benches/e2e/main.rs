@@ -16,6 +16,7 @@ mod floor;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::process::Command;
@@ -24,21 +25,40 @@ use support::{Process, Server};
 /// All clients of a load connect at once.
 const BACKLOG: &[&str] = &["--backlog", "1024"];
 
-/// A load, with what is hoped for: rate and CPU over gearmand's.
-const LOADS: &[(&str, &str)] = &[
-    ("echo", "1.2 · 0.5"),
-    ("echo-single", "1.7 · 0.5"),
-    ("foreground", "2.2 · 0.35"),
-    ("foreground-single", "1.5 · 0.45"),
-    ("foreground-many", "1.55 · 0.5"),
-    ("background", "2.5 · 0.4"),
-    ("drain", "8 · 0.12"),
-    ("functions", "2.4 · 0.35"),
-    ("sleepers", "22 · 0.02"),
-    ("sleepers-10k", ""),
-    ("large", "1.0 · 1.0, p99 0.7"),
-    ("priorities", ""),
-    ("mixed", ""),
+/// A row of the table.
+struct Row {
+    load: &'static str,
+    /// Server and generator share one core. With one request in flight there is never work for two, and where the
+    /// scheduler puts them decides the figures: waking another core takes several times as long as the server does.
+    one_core: bool,
+    /// Hoped for: rate and CPU over gearmand's.
+    goal: &'static str,
+}
+
+const fn row(load: &'static str, goal: &'static str) -> Row {
+    Row { load, one_core: false, goal }
+}
+
+const fn on_one_core(load: &'static str, goal: &'static str) -> Row {
+    Row { load, one_core: true, goal }
+}
+
+const ROWS: &[Row] = &[
+    row("echo", "1.2 · 0.5"),
+    on_one_core("echo-single", "1.7 · 0.5"),
+    row("echo-single", "1.7 · 0.5"),
+    row("foreground", "2.2 · 0.35"),
+    on_one_core("foreground-single", "1.5 · 0.45"),
+    row("foreground-single", "1.5 · 0.45"),
+    row("foreground-many", "1.55 · 0.5"),
+    row("background", "2.5 · 0.4, memory 0.30"),
+    row("drain", "8 · 0.12"),
+    row("functions", "2.4 · 0.35"),
+    row("sleepers", "22 · 0.02"),
+    row("sleepers-10k", ""),
+    row("large", "1.0 · 1.0, p99 0.7"),
+    row("priorities", ""),
+    row("mixed", ""),
 ];
 
 /// Names of the servers, in the order of the columns.
@@ -157,6 +177,27 @@ fn setting(variable: &str, otherwise: f64) -> f64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
+/// The runs of one load on the three servers, in turns.
+fn alternate(load: &str, (seconds, rounds): (f64, f64), with_gearmand: bool) -> [Vec<Figures>; 3] {
+    let mut runs: [Vec<Figures>; 3] = Default::default();
+    let mut round = 0.0;
+    while round < rounds {
+        round += 1.0;
+        for (server, runs) in SERVERS.iter().zip(&mut runs) {
+            let can = match *server {
+                "gearmand" => with_gearmand,
+                // It knows no functions: the workers of the mixed load would do each other's jobs.
+                "floor" => load != "mixed",
+                _ => true,
+            };
+            if can {
+                runs.push(run(server, load, seconds));
+            }
+        }
+    }
+    runs
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     if arguments.get(1).is_some_and(|argument| argument == "--floor") {
@@ -168,29 +209,24 @@ fn main() {
     let with_gearmand = std::path::Path::new(support::GEARMAND).exists();
     println!("{rounds} rounds of {seconds} s a load, servers in turns; medians");
     println!("cells: per second · server CPU us an operation · p50/p99 us; ratios: rate · CPU, p99");
-    println!("| load | conveyor | gearmand | floor | floor ÷ gearmand | conveyor ÷ gearmand | goal |");
-    println!("|---|---|---|---|---|---|---|");
-    for (load, goal) in
-        LOADS.iter().filter(|(load, _)| only.is_empty() || only.split(',').any(|one| one == *load))
-    {
-        let mut runs: [Vec<Figures>; 3] = Default::default();
-        let mut round = 0.0;
-        while round < rounds {
-            round += 1.0;
-            for (server, runs) in SERVERS.iter().zip(&mut runs) {
-                let can = match *server {
-                    "gearmand" => with_gearmand,
-                    // It knows no functions: the workers of the mixed load would do each other's jobs.
-                    "floor" => *load != "mixed",
-                    _ => true,
-                };
-                if can {
-                    runs.push(run(server, load, seconds));
-                }
-            }
+    println!(
+        "| load | conveyor | gearmand | floor | floor ÷ gearmand | conveyor ÷ gearmand | conveyor ÷ floor | goal |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    let all_cores = sched_getaffinity(None).unwrap();
+    let mut one_core = CpuSet::new();
+    one_core.set((0..CpuSet::MAX_CPU).find(|cpu| all_cores.is_set(*cpu)).unwrap());
+    for Row { load, one_core: pinned, goal } in ROWS {
+        if !only.is_empty() && !only.split(',').any(|name| name == *load) {
+            continue;
         }
+        // What is started from here on inherits it.
+        sched_setaffinity(None, if *pinned { &one_core } else { &all_cores }).unwrap();
+        let runs = alternate(load, (seconds, rounds), with_gearmand);
         let [ours, theirs, floor] = &runs;
         let cells = [ours, theirs, floor].map(|runs| cell(medians(runs))).join(" | ");
-        println!("| {load} | {cells} | {} | {} | {goal} |", ratio(floor, theirs), ratio(ours, theirs));
+        let name = format!("{load}{}", if *pinned { ", one core" } else { "" });
+        let ratios = [ratio(floor, theirs), ratio(ours, theirs), ratio(ours, floor)].join(" | ");
+        println!("| {name} | {cells} | {ratios} | {goal} |");
     }
 }

@@ -37,6 +37,7 @@ pub(crate) fn draw(path: &str, panels: &[Panel]) {
         let mut chart = ChartBuilder::on(area)
             .caption(panel.title, ("sans-serif", 17))
             .margin(10)
+            .margin_right(28)
             .x_label_area_size(38)
             .y_label_area_size(56)
             .build_cartesian_2d((least..most).log_scale(), (cheapest..dearest).log_scale())

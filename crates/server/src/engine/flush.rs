@@ -10,18 +10,25 @@ impl State {
     pub(super) fn flush_touched(&mut self) {
         let now = self.clock.now();
         let user_timeout = self.keepalive.user_timeout;
+        let mut blocked = false;
         self.links.flush_each(|link| {
             if !link.blocked {
                 link.send(now, user_timeout);
             }
+            blocked |= link.blocked;
         });
+        self.some_blocked |= blocked;
     }
 
     /// Cuts peers off that have stalled for too long with too much waiting.
     pub(super) fn cut_stalled(&mut self) {
+        if !std::mem::take(&mut self.some_blocked) {
+            return;
+        }
         let now = self.clock.now();
         let (output_bytes, stall) = (self.limits.output_bytes, self.limits.stall.as_millis());
         for link in self.links.iter_mut() {
+            self.some_blocked |= link.blocked;
             let stalled = u128::from(now.since(link.progressed)) >= stall;
             if link.blocked && stalled && link.outbox.len() > output_bytes && link.closing.is_none() {
                 link.closing = Some("it reads nothing and too much waits for it");

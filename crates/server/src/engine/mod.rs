@@ -57,6 +57,8 @@ struct State {
     flusher: Option<Waker>,
     /// When the ticker will tick.
     armed: Millis,
+    /// Some socket may take nothing at the moment: idle connections are not looked at for nothing.
+    some_blocked: bool,
     /// Bytes queued since all outboxes together were last measured.
     queued_since_check: usize,
 }
@@ -77,6 +79,7 @@ impl Engine {
             scratch: BytesMut::new(),
             flusher: None,
             armed: Millis(0),
+            some_blocked: false,
             queued_since_check: 0,
         };
         let engine = Self { state: Rc::new(RefCell::new(state)), rearmed: Rc::default(), limits };
