@@ -53,6 +53,7 @@ const ROWS: &[Row] = &[
     row("foreground-many", "1.55 · 0.5"),
     row("background", "2.5 · 0.4, memory 0.30"),
     row("drain", "8 · 0.12"),
+    row("drain-deep", "8 · 0.12"),
     row("functions", "2.4 · 0.35"),
     row("sleepers", "22 · 0.02"),
     row("sleepers-10k", ""),

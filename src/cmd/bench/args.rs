@@ -12,8 +12,8 @@ Examples:
   conveyor bench --load foreground --clients 64 --in-flight 2 --workers 32 --payload 1024
   conveyor bench --load echo --json | jq '.results[0].servers[0].median.per_second'
 
-It makes functions named conveyor-bench-N on the server, and takes away what it has queued before it ends. Load on
-a server that others use is theirs to feel, too.
+It makes functions named conveyor-bench-* on the server, and takes away what it has queued before it ends (not when
+it is interrupted). Load on a server that others use is theirs to feel, too.
 
 CPU is user and system time of the server's process, memory its resident set; both are only known when the server
 runs on this machine.
@@ -54,7 +54,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) clients: Option<u32>,
 
-    /// Requests each of them keeps open
+    /// Requests each of them keeps open; for the drains, jobs that each worker has at a time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) in_flight: Option<u32>,
 

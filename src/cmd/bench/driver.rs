@@ -90,9 +90,9 @@ impl Driver {
         self.flush(self.peers.len() - 1)
     }
 
-    /// Adds a worker, and lets it begin.
-    pub(super) fn add_worker(&mut self, mut peer: Peer) -> Result<(), String> {
-        peer.packet(conveyor_common::protocol::Opcode::GrabJob.to_wire(), &[]);
+    /// Adds a worker that does `at_a_time` jobs, and lets it begin.
+    pub(super) fn add_worker(&mut self, mut peer: Peer, at_a_time: u32) -> Result<(), String> {
+        (0..at_a_time).for_each(|_| peer.packet(conveyor_common::protocol::Opcode::GrabJob.to_wire(), &[]));
         self.add(peer, Role::Worker(Worker::default()))?;
         self.flush(self.peers.len() - 1)
     }

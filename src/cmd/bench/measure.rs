@@ -141,10 +141,16 @@ fn abilities(functions: &[String]) -> Vec<u8> {
     hello
 }
 
-fn add_workers(server: &Server, driver: &mut Driver, functions: &[String], count: u32) -> Result<(), String> {
+/// Adds `count` workers that each do `at_a_time` jobs.
+fn add_workers(
+    server: &Server,
+    driver: &mut Driver,
+    functions: &[String],
+    (count, at_a_time): (u32, u32),
+) -> Result<(), String> {
     let hello = abilities(functions);
     let peers = (0..count).map(|_| server.open(&hello, Rc::default())).collect::<Result<Vec<_>, _>>()?;
-    peers.into_iter().try_for_each(|peer| driver.add_worker(peer))
+    peers.into_iter().try_for_each(|peer| driver.add_worker(peer, at_a_time))
 }
 
 /// Queues background jobs.
@@ -178,7 +184,7 @@ fn sweep(server: &Server, functions: &[String], jobs: u64) -> Result<(), String>
         return Ok(());
     }
     let mut driver = Driver::new(0)?;
-    add_workers(server, &mut driver, functions, SWEEPERS)?;
+    add_workers(server, &mut driver, functions, (SWEEPERS, 1))?;
     driver.run(|driver| driver.counts.jobs >= jobs)?;
     // The last results are in when the workers have been told that there is nothing more.
     driver.run(|driver| driver.sleeping() == SWEEPERS as usize)
@@ -232,7 +238,7 @@ fn drain(server: &Server, load: &Load) -> Result<Run, String> {
     let mut driver = Driver::new(0)?;
     server.open_idle(&mut driver, load.idle)?;
     let mark = Mark::set(server);
-    add_workers(server, &mut driver, &functions, load.workers.max(1))?;
+    add_workers(server, &mut driver, &functions, (load.workers.max(1), load.in_flight))?;
     driver.run(|driver| driver.counts.jobs >= u64::from(load.jobs))?;
     Ok(mark.run(server, driver.counts.jobs))
 }
@@ -258,7 +264,7 @@ fn timed(server: &Server, load: &Load, plan: Plan) -> Result<Run, String> {
         _ => (Answer::Result, submissions(&opcodes, &functions, load.payload)),
     };
     if answer == Answer::Result {
-        add_workers(server, &mut driver, &functions, load.workers.max(1))?;
+        add_workers(server, &mut driver, &functions, (load.workers.max(1), 1))?;
         driver.run(|driver| driver.sleeping() == load.workers.max(1) as usize)?;
     }
     let peers =
@@ -303,7 +309,7 @@ fn finish(driver: &mut Driver) -> Result<(), String> {
 fn mixed(server: &Server, load: &Load, plan: Plan) -> Result<Run, String> {
     let functions = functions(load);
     let mut probe = Driver::new(1)?;
-    add_workers(server, &mut probe, &functions, load.workers.max(1))?;
+    add_workers(server, &mut probe, &functions, (load.workers.max(1), 1))?;
     probe.run(|driver| driver.sleeping() == load.workers.max(1) as usize)?;
     let requests = submissions(&[Opcode::SubmitJob], &functions, load.payload);
     for _ in 0..load.clients {
@@ -336,7 +342,7 @@ fn disturb(
 ) -> Result<[Option<Latency>; 2], String> {
     let (flood, large) = ([FLOOD.to_owned()], [LARGE.to_owned()]);
     let mut driver = Driver::new(2)?;
-    add_workers(server, &mut driver, &large, 1)?;
+    add_workers(server, &mut driver, &large, (1, 1))?;
     let requests = submissions(&[Opcode::SubmitJobBg], &flood, payload);
     let client = Client::new(Answer::Created, vec![0], FILL_DEPTH as usize, FLOOD_JOBS);
     driver.add_client(server.open(b"", requests)?, client, FILL_DEPTH as usize)?;
