@@ -13,6 +13,7 @@
 
 mod connection;
 mod job;
+pub mod performer;
 
 pub use job::{Job, Outcome};
 
