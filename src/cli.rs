@@ -15,7 +15,7 @@ pub(crate) struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   conveyor all-in-one                     a server with demo workers on this machine
-  gearman -f reverse hello                ... and a first job for it
+  conveyor client submit -f reverse hello ... and a first job for it
   conveyor server --listen 10.0.0.5       a job server for the network
   conveyor admin status                   what it is doing
   conveyor bench --load foreground        how fast it is
@@ -34,6 +34,8 @@ enum Command {
     Admin(cmd::admin::Args),
     /// Put load on any Gearman server, or compare two
     Bench(Box<cmd::bench::Args>),
+    /// Submit jobs and stream their results
+    Client(cmd::client::Args),
     /// Check any Gearman server against numbered protocol rules
     Conformance(cmd::conformance::Args),
 }
@@ -46,6 +48,7 @@ impl Cli {
             Command::AllInOne(args) => cmd::all_in_one::run(&args),
             Command::Admin(args) => cmd::admin::run(&args),
             Command::Bench(args) => cmd::bench::run(&args),
+            Command::Client(args) => cmd::client::run(&args),
             Command::Conformance(args) => cmd::conformance::run(&args),
         }
     }

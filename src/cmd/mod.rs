@@ -3,5 +3,6 @@
 pub(crate) mod admin;
 pub(crate) mod all_in_one;
 pub(crate) mod bench;
+pub(crate) mod client;
 pub(crate) mod conformance;
 pub(crate) mod server;

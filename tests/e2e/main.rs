@@ -17,6 +17,7 @@ mod hostile;
 mod process;
 mod stock_tools;
 mod stubborn;
+mod submit;
 
 /// Packet types used here, by their names in the protocol.
 pub(crate) mod wire {

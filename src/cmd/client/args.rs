@@ -1,0 +1,126 @@
+//! What was typed after `conveyor client submit`.
+
+use clap::ArgAction;
+use conveyor_common::Priority;
+use std::path::PathBuf;
+
+/// Examples and exit codes, shown below the options by `--help`.
+const AFTER_HELP: &str = "\
+Examples:
+  conveyor client submit -f reverse hello                  one job, its result on standard output
+  conveyor client submit -f wc < /etc/passwd               the payload from standard input
+  conveyor client submit -f resize -n --file photos.txt    one job a line, at most 100 at a time
+  conveyor client submit -f mail -b --at +10m < letter     in the background, not before ten minutes from now
+  conveyor client submit -f sleep 3 --json | jq .event     what happens, an object a line
+
+With no payload as an argument, and without --file, it is read from standard input; -s submits an empty one instead.
+Results are written as they are, in the order of the jobs; progress, warnings and failures go to standard error.
+
+Exit codes:
+  0  every job is complete (in the background: accepted)
+  1  a job failed
+  2  wrong usage
+  3  a job has no outcome: no server, connection lost, out of time; the message says whether it may have run";
+
+/// Options of `conveyor client submit`. Short letters are those of `gearman`, hence `-H` for help.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP, disable_help_flag = true)]
+pub(super) struct Submit {
+    /// Function to submit to; several get the same payloads
+    #[arg(long = "function", short, value_name = "NAME", required = true)]
+    pub(super) functions: Vec<String>,
+
+    /// Job server host
+    #[arg(long, short = 'h', value_name = "HOST", default_value = "127.0.0.1")]
+    pub(super) host: String,
+
+    /// Job server port
+    #[arg(long, short, value_name = "N", default_value_t = 4730)]
+    pub(super) port: u16,
+
+    /// Servers instead of -h and -p; jobs are spread over them, those with a unique by the unique
+    #[arg(long = "server", value_name = "HOST:PORT", conflicts_with_all = ["host", "port"])]
+    pub(super) servers: Vec<String>,
+
+    /// Milliseconds until a job is given up
+    #[arg(long = "timeout-ms", short = 't', value_name = "MS")]
+    pub(super) timeout_ms: Option<u64>,
+
+    /// Submit in the background: print nothing (with -v the handle), wait for no result
+    #[arg(long, short)]
+    pub(super) background: bool,
+
+    /// High priority
+    #[arg(long, short = 'I', conflicts_with = "low")]
+    pub(super) high: bool,
+
+    /// Low priority
+    #[arg(long, short = 'L')]
+    pub(super) low: bool,
+
+    /// Priority: high, normal or low
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["high", "low"], value_parser = priority)]
+    pub(super) priority: Option<Priority>,
+
+    /// Start time: @SECONDS since 1970-01-01 UTC, or +N with s, m, h or d behind it from now; implies --background
+    #[arg(long, value_name = "TIME", value_parser = super::input::moment)]
+    pub(super) at: Option<super::input::Moment>,
+
+    /// One job a line of the payload
+    #[arg(long = "lines", short = 'n')]
+    pub(super) lines: bool,
+
+    /// The same without the line ends
+    #[arg(long = "stripped-lines", short = 'N')]
+    pub(super) stripped_lines: bool,
+
+    /// Write the function's name before each result
+    #[arg(long, short = 'P')]
+    pub(super) prefix: bool,
+
+    /// Submit an empty payload instead of reading standard input
+    #[arg(long = "no-input", short = 's')]
+    pub(super) no_input: bool,
+
+    /// Read payloads from this file instead of standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["no_input", "payloads"])]
+    pub(super) file: Option<PathBuf>,
+
+    /// Unique of the job: jobs of a function with the same one are done once
+    #[arg(long, short, value_name = "KEY", conflicts_with = "unique_by_payload")]
+    pub(super) unique: Option<String>,
+
+    /// Unique made of function and payload: equal jobs are done once
+    #[arg(long)]
+    pub(super) unique_by_payload: bool,
+
+    /// Most jobs at a time
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) in_flight: u32,
+
+    /// Print what happens, a JSON object a line
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// Say more: handles of created jobs, and a summary
+    #[arg(long, short)]
+    pub(super) verbose: bool,
+
+    /// Print this help
+    #[arg(long, short = 'H', action = ArgAction::Help)]
+    help: Option<bool>,
+
+    /// Payloads, a job each
+    #[arg(value_name = "PAYLOAD")]
+    pub(super) payloads: Vec<std::ffi::OsString>,
+}
+
+fn priority(text: &str) -> Result<Priority, String> {
+    match text {
+        "high" => Ok(Priority::High),
+        "normal" => Ok(Priority::Normal),
+        "low" => Ok(Priority::Low),
+        _ => Err("high, normal or low".to_owned()),
+    }
+}
