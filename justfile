@@ -19,7 +19,7 @@ doc:
 soak:
     ./scripts/soak.sh
 
-# A parser under cargo-fuzz: frame, request, response or text.
+# A parser under cargo-fuzz: frame, request, response, text, php or payload.
 fuzz TARGET SECONDS:
     cargo +nightly fuzz run {{TARGET}} -- -max_total_time={{SECONDS}}
 

@@ -12,6 +12,9 @@
 
 mod items;
 mod library;
+#[path = "../wire/php_strategy.rs"]
+mod php_strategy;
+mod php_values;
 mod report;
 #[path = "../support/mod.rs"]
 mod support;

@@ -18,7 +18,7 @@ const MAY_USE: [(&str, &[&str]); 5] = [
 ];
 
 /// All that the pure crate needs.
-const COMMON_MAY_USE: [&str; 2] = ["bytes", "serde"];
+const COMMON_MAY_USE: [&str; 4] = ["bincode", "bytes", "serde", "serde_json"];
 
 fn manifest(path: &str) -> Table {
     file(path).text.parse().unwrap_or_else(|error| panic!("{path}: {error}"))

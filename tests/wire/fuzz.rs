@@ -1,8 +1,8 @@
-//! Runs the fuzz targets for a few seconds each, on mutations of real packets and on noise.
+//! Runs the fuzz targets for a few seconds each, on mutations of real packets and payloads and on noise.
 //!
 //! `CONVEYOR_FUZZ_SECONDS` sets how long; `CONVEYOR_TEST_SEED` repeats a run.
 
-use crate::{golden, targets};
+use crate::{golden, payload, php, targets};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -36,6 +36,26 @@ const WORDS: [&[u8]; 16] = [
     b"\0",
 ];
 
+/// What payloads are made of.
+const PARTS: [&[u8]; 16] = [
+    b"N;",
+    b"i:0;",
+    b"a:1:{",
+    b"}",
+    b"O:1:\"A\":1:{",
+    b"s:1:\"x\";",
+    b"s:9:\"\0*\0taskId\";",
+    b"s:7:\"task_id\";",
+    b"R:1;",
+    b"r:2;",
+    b"d:1.0E+25;",
+    b"E:3:\"A:B\";",
+    b"18446744073709551615",
+    b"\"",
+    b"{\"php\":",
+    b"{\"hex\":\"ff\"}",
+];
+
 /// A generator that a seed repeats exactly (splitmix64).
 struct Random(u64);
 
@@ -66,6 +86,7 @@ impl Random {
 struct Inputs {
     random: Random,
     known: Vec<Vec<u8>>,
+    words: &'static [&'static [u8]],
 }
 
 impl Inputs {
@@ -75,7 +96,11 @@ impl Inputs {
         known.extend(golden::responses().iter().map(|(bytes, _)| bytes.to_vec()));
         let lines = ["status\r\n", "maxqueue f 1 2 3\r\n", "create function f\n", "cancel job H:box:1\r\n"];
         known.extend(lines.iter().map(|line| line.as_bytes().to_vec()));
-        Self { random: Random(seed), known }
+        Self { random: Random(seed), known, words: &WORDS }
+    }
+
+    fn of_payloads(seed: u64, known: Vec<Vec<u8>>) -> Self {
+        Self { random: Random(seed), known, words: &PARTS }
     }
 
     fn next(&mut self) -> Vec<u8> {
@@ -109,7 +134,7 @@ impl Inputs {
             3 => input.insert(at, self.random.byte()),
             4 => input.insert(at, 0),
             5 => {
-                let word = self.random.one(&WORDS).to_vec();
+                let word = self.random.one(self.words).to_vec();
                 input.splice(at..at, word);
             }
             6 => {
@@ -139,12 +164,12 @@ fn from_environment<T: std::str::FromStr>(name: &str) -> Option<T> {
 }
 
 /// Feeds inputs to `target` until the time is over; a panic is reported with the input that caused it.
-fn run(name: &str, target: fn(&[u8])) {
+fn run(name: &str, target: fn(&[u8]), inputs: impl Fn(u64) -> Inputs) {
     let by_clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |now| now.as_secs());
     let seed = from_environment("CONVEYOR_TEST_SEED").unwrap_or_else(by_clock);
     let seconds = from_environment("CONVEYOR_FUZZ_SECONDS").unwrap_or(SECONDS);
     println!("{name}: CONVEYOR_TEST_SEED={seed} repeats this run");
-    let mut inputs = Inputs::new(seed);
+    let mut inputs = inputs(seed);
     let end = Instant::now() + Duration::from_secs_f64(seconds);
     let mut count = 0_u64;
     while Instant::now() < end {
@@ -165,22 +190,32 @@ fn report(name: &str, seed: u64, count: u64, input: &[u8], panic: Box<dyn Any + 
 
 #[test]
 fn fuzz_frame_for_some_seconds() {
-    run("frame", targets::frame);
+    run("frame", targets::frame, Inputs::new);
 }
 
 #[test]
 fn fuzz_request_for_some_seconds() {
-    run("request", targets::request);
+    run("request", targets::request, Inputs::new);
 }
 
 #[test]
 fn fuzz_response_for_some_seconds() {
-    run("response", targets::response);
+    run("response", targets::response, Inputs::new);
 }
 
 #[test]
 fn fuzz_text_for_some_seconds() {
-    run("text", targets::text);
+    run("text", targets::text, Inputs::new);
+}
+
+#[test]
+fn fuzz_php_for_some_seconds() {
+    run("php", targets::php, |seed| Inputs::of_payloads(seed, php::known()));
+}
+
+#[test]
+fn fuzz_payload_for_some_seconds() {
+    run("payload", targets::payload, |seed| Inputs::of_payloads(seed, payload::known()));
 }
 
 #[test]
@@ -199,5 +234,9 @@ fn what_is_known_passes_every_target() {
         for target in [targets::frame, targets::request, targets::response, targets::text] {
             target(&input);
         }
+    }
+    for input in payload::known() {
+        targets::php(&input);
+        targets::payload(&input);
     }
 }

@@ -1,5 +1,5 @@
-//! The wire protocol, byte for byte: what each packet and line looks like, how a stream is cut at any split,
-//! and what is refused. The expected bytes are written by hand, never by the encoder under test.
+//! The wire protocol and payloads, byte for byte: what each packet, line and value looks like, how a stream is cut at
+//! any split, and what is refused. The expected bytes are written by hand, never by the encoder under test.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,6 +14,9 @@ mod fuzz;
 mod golden;
 mod layout;
 mod memory;
+mod payload;
+mod php;
+mod php_strategy;
 mod round_trip;
 mod strategy;
 pub mod targets;

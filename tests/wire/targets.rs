@@ -2,6 +2,8 @@
 //! and the tests of `tests/wire` both run them.
 
 use bytes::{Bytes, BytesMut};
+use conveyor_common::payload::php::{self, Key, Property, Value};
+use conveyor_common::payload::{Codec, ExecutionResult, Limits, TaskPayload};
 use conveyor_common::protocol::text::Command;
 use conveyor_common::protocol::{Decoder, Frame, FrameError, Magic, Opcode, Packet, Request, Response};
 
@@ -168,6 +170,62 @@ pub fn text(data: &[u8]) {
                     assert!(reply.len() <= line.len() + 128, "an answer longer than its question");
                 }
             }
+        }
+    }
+}
+
+/// Bytes that a decoded PHP value may take for each byte it came from, beside the bytes themselves: an entry of an
+/// array takes six at least, and a vector has room for four.
+const PHP_MEMORY: usize = 100;
+
+/// Bytes of vectors in `value`.
+fn memory(value: &Value) -> usize {
+    match value {
+        Value::Array(entries) => {
+            let inner: usize = entries.iter().map(|(_, value)| memory(value)).sum();
+            inner + entries.capacity() * size_of::<(Key, Value)>()
+        }
+        Value::Object { properties, .. } => {
+            let inner: usize = properties.iter().map(|(_, value)| memory(value)).sum();
+            inner + properties.capacity() * size_of::<(Property, Value)>()
+        }
+        _ => 0,
+    }
+}
+
+/// A PHP value that is accepted is written again byte for byte, and takes no more memory than its bytes justify.
+pub fn php(data: &[u8]) {
+    let limits = Limits { values: 10_000, ..Limits::default() };
+    let input = Bytes::copy_from_slice(data);
+    match php::decode(&input, &limits) {
+        Ok(value) => {
+            assert!(memory(&value) <= PHP_MEMORY * data.len(), "{} bytes for {}", memory(&value), data.len());
+            assert_eq!(php::encode(&value, &limits).as_deref(), Ok(data), "{value:?}");
+        }
+        Err(error) => {
+            assert!(error.at <= data.len(), "{error}");
+            assert_eq!(error.codec, Codec::Php);
+        }
+    }
+}
+
+/// What a codec accepts is read back equal after it is written again.
+pub fn payload(data: &[u8]) {
+    let limits = Limits::default();
+    let input = Bytes::copy_from_slice(data);
+    for codec in Codec::ALL {
+        if let Ok(task) = codec.decode::<TaskPayload>(&input, &limits) {
+            let bytes = codec.encode(&task, &limits).expect("what was read can be written");
+            let again: TaskPayload = codec.decode(&bytes.into(), &limits).expect("and read again");
+            assert_eq!((&again.task_id, &again.body), (&task.task_id, &task.body), "{codec}");
+            // A PHP value that names its own task has no place for them.
+            if codec != Codec::Php {
+                assert_eq!((again.attempt, again.run), (task.attempt, task.run), "{codec}");
+            }
+        }
+        if let Ok(result) = codec.decode::<ExecutionResult>(&input, &limits) {
+            let bytes = codec.encode(&result, &limits).expect("what was read can be written");
+            assert_eq!(codec.decode(&bytes.into(), &limits), Ok(result), "{codec}");
         }
     }
 }

@@ -1,9 +1,10 @@
-//! What every part of Conveyor shares: the Gearman wire protocol, ids, priorities and limits.
+//! What every part of Conveyor shares: the Gearman wire protocol, payloads, ids, priorities and limits.
 //!
 //! Pure: no socket, file, clock or runtime. Bytes go in and typed values come out, or the reverse.
 
 pub mod ids;
 pub mod limits;
+pub mod payload;
 pub mod priority;
 pub mod protocol;
 pub mod time;
