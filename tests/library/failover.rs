@@ -180,15 +180,16 @@ async fn a_server_that_talks_nonsense_is_left() {
     let address = listener.local_addr().unwrap().to_string();
     let server = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
+        // Nobody listens from here on: a listener without accept would look like a silent server.
+        drop(listener);
         std::io::Write::write_all(&mut stream, b"HTTP/1.0 400 Bad Request\r\n").unwrap();
-        listener
     });
     let options = Options::new([address]).give_up(Duration::from_millis(1));
     let client = Client::connect(options).await.unwrap();
     let error = outcome(&client, Job::new("f", "")).await.unwrap_err();
     let expected = matches!(error.kind, ErrorKind::Lost(_) | ErrorKind::Unreachable(_));
     assert!(expected, "{error}");
-    drop(server.join().unwrap());
+    server.join().unwrap();
 }
 
 /// A server that takes one submission on each of its connections, and closes the first without an answer.
