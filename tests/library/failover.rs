@@ -1,9 +1,10 @@
 //! Several servers, and lost ones: every job's fate is accounted for.
 
-use crate::support::{PATIENCE, Process, Server, free_port};
+use crate::support::{PATIENCE, Peer, Process, Server, free_port};
 use crate::{eventually, hire, on_both, outcome, soon};
 use conveyor_client::{Client, ErrorKind, Job, MayHaveRun, Options, Outcome, Unique, Update};
 use std::collections::HashSet;
+use std::io::{BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
@@ -179,13 +180,78 @@ async fn a_server_that_talks_nonsense_is_left() {
     let address = listener.local_addr().unwrap().to_string();
     let server = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
+        // Nobody listens from here on: a listener without accept would look like a silent server.
+        drop(listener);
         std::io::Write::write_all(&mut stream, b"HTTP/1.0 400 Bad Request\r\n").unwrap();
-        listener
     });
     let options = Options::new([address]).give_up(Duration::from_millis(1));
     let client = Client::connect(options).await.unwrap();
     let error = outcome(&client, Job::new("f", "")).await.unwrap_err();
     let expected = matches!(error.kind, ErrorKind::Lost(_) | ErrorKind::Unreachable(_));
     assert!(expected, "{error}");
-    drop(server.join().unwrap());
+    server.join().unwrap();
+}
+
+/// A server that takes one submission on each of its connections, and closes the first without an answer.
+fn forgetful(connections: u32) -> (String, std::thread::JoinHandle<Vec<Vec<u8>>>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let serve = move || {
+        let mut taken = Vec::new();
+        for number in 0..connections {
+            let (stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let mut peer = Peer { stream: BufReader::new(stream) };
+            let mut header = [0_u8; 12];
+            peer.stream.read_exact(&mut header).unwrap();
+            let length = u32::from_be_bytes(header[8..].try_into().unwrap());
+            let mut body = vec![0; length as usize];
+            peer.stream.read_exact(&mut body).unwrap();
+            taken.push([&header[4..8], &body].concat());
+            if number > 0 {
+                peer.write(b"\0RES\0\0\0\x08\0\0\0\x03H:1");
+                assert!(peer.is_closed(), "the client goes last");
+            }
+        }
+        taken
+    };
+    (address, std::thread::spawn(serve))
+}
+
+#[tokio::test]
+async fn a_background_job_that_was_not_acknowledged_is_submitted_again_only_with_a_unique() {
+    let (address, server) = forgetful(2);
+    let options = Options::new([address]).exceptions(false);
+    let client = Client::connect(options.backoff(Duration::from_millis(5), Duration::from_millis(5))).await;
+    let client = client.unwrap();
+    let job = Job::new("f", "p").background();
+    let again = job.clone().unique(Unique::Given("u".into()));
+    assert_eq!(outcome(&client, again).await.unwrap(), Outcome::Accepted("H:1".into()));
+    drop(client);
+    let joining = tokio::task::spawn_blocking(|| server.join().unwrap());
+    let taken = soon("the server ends", joining).await.unwrap();
+    assert_eq!(taken[0], taken[1]);
+    assert_eq!(taken[0], b"\0\0\0\x12f\0u\0p");
+
+    let (address, _server) = forgetful(1);
+    let client = Client::connect(Options::new([address]).exceptions(false)).await.unwrap();
+    let error = outcome(&client, job).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Lost(_)), "{error}");
+    assert_eq!(error.may_have_run, MayHaveRun::Perhaps);
+}
+
+#[tokio::test]
+async fn jobs_submitted_in_one_call_leave_together() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let client = Client::connect(Options::new([address]).exceptions(false)).await.unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let jobs = client.submit_all((0..50).map(|_| Job::new("f", "p"))).await;
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut first = [0_u8; 4096];
+        stream.read(&mut first).unwrap()
+    });
+    let bytes = soon("the first read", reading).await.unwrap();
+    assert_eq!(bytes, jobs.len() * crate::support::packet(7, &[b"f", b"", b"p"]).len());
 }

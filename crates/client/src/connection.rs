@@ -242,4 +242,5 @@ fn number(text: &[u8]) -> u64 {
 }
 
 #[cfg(test)]
+#[path = "tests/connection.rs"]
 mod tests;

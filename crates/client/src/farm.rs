@@ -28,7 +28,7 @@ pub(crate) enum Command {
     /// Submit this job.
     Submit(JobKey),
     /// Ask this question.
-    Ask(Request, Reply),
+    Ask(Box<Request>, Reply),
 }
 
 /// A server and the way to its task.
@@ -114,7 +114,11 @@ impl Farm {
         let limit = self.options.answer_timeout;
         let (reply, answer) = oneshot::channel();
         let asking = async {
-            server.commands.send(Command::Ask(request, reply)).await.map_err(|_| ErrorKind::Closed)?;
+            server
+                .commands
+                .send(Command::Ask(Box::new(request), reply))
+                .await
+                .map_err(|_| ErrorKind::Closed)?;
             answer.await.map_err(|_| ErrorKind::Lost("before it answered".to_owned()))
         };
         match timeout(limit, asking).await {

@@ -173,7 +173,7 @@ impl Task {
     async fn talk(&mut self, mut stream: TcpStream) -> Lost {
         let mut talk = Talk::new(&self.farm, &self.name);
         for option in self.farm.granted() {
-            talk.ask(Request::Option { option }, None);
+            talk.ask(&Request::Option { option }, None);
         }
         self.held.drain(..).for_each(|command| talk.take(command));
         let (mut reader, mut writer) = stream.split();
@@ -240,14 +240,14 @@ impl<'a> Talk<'a> {
                 let Some((request, background)) = self.farm.in_flight.leave(key, self.name) else { return };
                 self.connection.submit(key, background, &request);
             }
-            Command::Ask(request, reply) => self.ask(request, Some(reply)),
+            Command::Ask(request, reply) => self.ask(&request, Some(reply)),
         }
     }
 
-    fn ask(&mut self, request: Request, reply: Option<Reply>) {
+    fn ask(&mut self, request: &Request, reply: Option<Reply>) {
         let token = Token(self.last);
         self.last += 1;
-        self.connection.ask(token, &request);
+        self.connection.ask(token, request);
         if let Some(reply) = reply {
             self.replies.insert(token, reply);
         }
