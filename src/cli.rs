@@ -17,6 +17,7 @@ Examples:
   conveyor all-in-one                     a server with demo workers on this machine
   conveyor client submit -f reverse hello ... and a first job for it
   conveyor server --listen 10.0.0.5       a job server for the network
+  conveyor worker -f reverse -- rev       a worker: `rev` for every job
   conveyor admin status                   what it is doing
   conveyor bench --load foreground        how fast it is
   conveyor conformance 127.0.0.1:4730     check any Gearman server
@@ -36,6 +37,8 @@ enum Command {
     Bench(Box<cmd::bench::Args>),
     /// Submit jobs and stream their results
     Client(cmd::client::Args),
+    /// Work: run a command for every job
+    Worker(Box<cmd::worker::Args>),
     /// Check any Gearman server against numbered protocol rules
     Conformance(cmd::conformance::Args),
 }
@@ -49,6 +52,7 @@ impl Cli {
             Command::Admin(args) => cmd::admin::run(&args),
             Command::Bench(args) => cmd::bench::run(&args),
             Command::Client(args) => cmd::client::run(&args),
+            Command::Worker(args) => cmd::worker::run(&args),
             Command::Conformance(args) => cmd::conformance::run(&args),
         }
     }

@@ -6,3 +6,4 @@ pub(crate) mod bench;
 pub(crate) mod client;
 pub(crate) mod conformance;
 pub(crate) mod server;
+pub(crate) mod worker;

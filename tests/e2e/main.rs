@@ -18,6 +18,7 @@ mod process;
 mod stock_tools;
 mod stubborn;
 mod submit;
+mod worker;
 
 /// Packet types used here, by their names in the protocol.
 pub(crate) mod wire {

@@ -48,14 +48,14 @@ pub(crate) fn hire(address: impl ToString) -> Hired {
         .function("complain", |job| async move { Work::Exception(job.payload().clone()) })
         .function("talk", |job| async move {
             job.progress(1, 2).await;
-            job.data("part".into()).await;
-            job.warning("careful".into()).await;
-            job.data("rest".into()).await;
+            job.data("part").await;
+            job.warning("careful").await;
+            job.data("rest").await;
             Work::Complete("end".into())
         })
         .function("chatter", |job| async move {
             for number in 0..1000_u32 {
-                job.data(number.to_string().into()).await;
+                job.data(number.to_string()).await;
             }
             Work::Complete("end".into())
         });

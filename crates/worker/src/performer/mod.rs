@@ -8,7 +8,7 @@ mod capture;
 mod process;
 mod reports;
 
-pub use process::{Command, Context, Limits};
+pub use process::{Command, Context, Limits, Output};
 pub use reports::{Report, Reports};
 
 use bytes::Bytes;

@@ -3,7 +3,7 @@
 use super::capture::{Cut, Overflow, Tail, Whole, feed, read_some};
 use super::reports::{Report, Reports};
 use super::{Ending, Failure, Reason};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
 use std::ffi::OsString;
@@ -12,6 +12,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
+use tokio::io::AsyncRead;
 use tokio::net::unix::pipe;
 use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
@@ -34,6 +35,21 @@ pub struct Command {
     pub variables: Vec<(OsString, OsString)>,
     /// Where it runs; this process's own directory when not given.
     pub directory: Option<PathBuf>,
+    /// What becomes of its standard output.
+    pub output: Output,
+}
+
+/// What becomes of a command's standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Output {
+    /// All of it is the result.
+    #[default]
+    Result,
+    /// Each line is reported as data as soon as it is there; the result is empty.
+    Lines {
+        /// Without the line ends.
+        stripped: bool,
+    },
 }
 
 /// How much a command may take.
@@ -127,9 +143,17 @@ impl Command {
         let streams = async {
             let reading = async {
                 let errors = errors.read(stderr, is_cut.clone());
-                tokio::join!(errors, relay(pipe, reports, is_cut.clone()), feed(stdin, payload))
+                tokio::join!(errors, relay(pipe, reports.clone(), is_cut.clone()), feed(stdin, payload))
             };
-            let (written, _) = tokio::join!(output.read(stdout, is_cut.clone()), reading);
+            let writing = async {
+                match self.output {
+                    Output::Result => output.read(stdout, is_cut.clone()).await,
+                    Output::Lines { stripped } => {
+                        lines(stdout, stripped, limits.output_bytes, &reports, is_cut.clone()).await
+                    }
+                }
+            };
+            let (written, _) = tokio::join!(writing, reading);
             written
         };
         let ended = wait(&mut child, &group, streams, limits.timeout, &cut).await;
@@ -267,6 +291,41 @@ fn reason(status: ExitStatus) -> Option<Reason> {
 
 fn failed(reason: Reason, stderr: Tail) -> Ending {
     Ending::Failed(Failure { reason, stderr: stderr.into_bytes() })
+}
+
+/// Reports each line of the output. A last one without its end counts.
+async fn lines(
+    from: Option<impl AsyncRead + Unpin>,
+    stripped: bool,
+    limit: usize,
+    to: &mpsc::Sender<Report>,
+    mut cut: Cut,
+) -> Result<(), Overflow> {
+    let Some(mut from) = from else { return Ok(()) };
+    let (mut input, mut scanned) = (BytesMut::new(), 0);
+    while read_some(&mut from, &mut input, &mut cut).await.is_some() {
+        while let Some(at) =
+            input.get(scanned..).and_then(|fresh| fresh.iter().position(|byte| *byte == b'\n'))
+        {
+            let mut line = input.split_to(scanned + at + 1).freeze();
+            scanned = 0;
+            if stripped {
+                line.truncate(line.len() - 1);
+            }
+            if to.send(Report::Data(line)).await.is_err() {
+                return Ok(());
+            }
+        }
+        scanned = input.len();
+        if input.len() > limit {
+            return Err(Overflow);
+        }
+    }
+    if !input.is_empty() {
+        // Nobody listens any more.
+        let _ = to.send(Report::Data(input.freeze())).await;
+    }
+    Ok(())
 }
 
 /// Hands on what the command reports.
