@@ -2,7 +2,7 @@
 
 use crate::{php_strategy, targets};
 use bytes::Bytes;
-use conveyor_common::payload::php::{self, Key, Property, Value};
+use conveyor_common::payload::php::{self, Float, Key, Property, Value};
 use conveyor_common::payload::{Limits, Problem};
 use proptest::prelude::*;
 
@@ -63,6 +63,28 @@ fn what_php_wrote_is_written_again_byte_for_byte() {
     for bytes in known() {
         let value = decode(&bytes).unwrap_or_else(|error| panic!("{}: {error:?}", bytes.escape_ascii()));
         assert_eq!(encode(&value), bytes, "{}", bytes.escape_ascii());
+    }
+}
+
+#[test]
+fn floats_have_the_digits_of_php() {
+    for (number, text) in [
+        (0.0, "0"),
+        (-0.0, "-0"),
+        (100.0, "100"),
+        (-0.000_12, "-0.00012"),
+        (0.000_01, "1.0E-5"),
+        (1e16, "10000000000000000"),
+        (1e17, "1.0E+17"),
+        (5e-324, "5.0E-324"),
+        (f64::MAX, "1.7976931348623157E+308"),
+        // Halfway between two decimals.
+        (-227_879_926_346_366.0 - 0.125, "-227879926346366.12"),
+        (1_056_733_823_966_408.0 + 0.25, "1056733823966408.2"),
+        (1_056_733_823_966_408.0 + 0.75, "1056733823966408.8"),
+    ] {
+        assert_eq!(Float::from(number).text(), text);
+        assert_eq!(Float::from(number).get().to_bits(), number.to_bits());
     }
 }
 

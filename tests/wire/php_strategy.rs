@@ -35,6 +35,12 @@ pub(crate) fn value() -> impl Strategy<Value = Value> {
         any::<f64>().prop_map(|number| Value::Float(Float::from(number))),
         any::<u64>().prop_map(|bits| Value::Float(Float::from(f64::from_bits(bits)))),
         (-100_000..100_000_i32).prop_map(|number| Value::Float(Float::from(f64::from(number) / 1000.0))),
+        // Quarters of numbers with few bits to spare, halfway between two decimals; and powers of two.
+        (any::<u32>(), any::<u32>()).prop_map(|(high, low)| {
+            let whole = f64::from(high & 0xf_ffff) * 4_294_967_296.0 + f64::from(low);
+            Value::Float(Float::from(whole / 4.0))
+        }),
+        (-1074..1024_i32).prop_map(|power| Value::Float(Float::from(2_f64.powi(power)))),
         bytes().prop_map(Value::Bytes),
     ];
     leaf.prop_recursive(4, 40, 6, |inner| {

@@ -156,11 +156,11 @@ impl From<f64> for Float {
         if number.is_infinite() {
             return Self { text: Bytes::from_static(if number < 0.0 { b"-INF" } else { b"INF" }) };
         }
-        let shortest = format!("{number:e}");
+        let shortest = shortest(number);
         let (mantissa, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
         let exponent: i32 = exponent.parse().unwrap_or_default();
         let text = if (-4..17).contains(&exponent) {
-            format!("{number}")
+            plain(mantissa, exponent)
         } else {
             let point = if mantissa.contains('.') { "" } else { ".0" };
             format!("{mantissa}{point}E{exponent:+}")
@@ -172,6 +172,33 @@ impl From<f64> for Float {
 impl fmt::Debug for Float {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&String::from_utf8_lossy(&self.text))
+    }
+}
+
+/// The fewest digits that give `number` back, as `d.ddde0`. Where two are as near, PHP takes the even last digit, and
+/// the standard library the larger.
+fn shortest(number: f64) -> String {
+    let shortest = format!("{number:e}");
+    let digits = shortest.bytes().take_while(|byte| *byte != b'e').filter(u8::is_ascii_digit).count();
+    let rounded = format!("{number:.*e}", digits.saturating_sub(1));
+    // Beside a power of two the nearest number of so many digits can be nearer to another float.
+    let same = rounded.parse::<f64>().is_ok_and(|again| again.to_bits() == number.to_bits());
+    if same { rounded } else { shortest }
+}
+
+/// `mantissa` with its point moved by a small `exponent`.
+fn plain(mantissa: &str, exponent: i32) -> String {
+    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
+    let digits = mantissa.replace('.', "");
+    let Ok(whole) = usize::try_from(exponent) else {
+        let zeros = usize::try_from(exponent.unsigned_abs()).unwrap_or_default().saturating_sub(1);
+        return format!("{sign}0.{}{digits}", "0".repeat(zeros));
+    };
+    let whole = whole.saturating_add(1);
+    match digits.split_at_checked(whole) {
+        Some((whole, "")) => format!("{sign}{whole}"),
+        Some((whole, fraction)) => format!("{sign}{whole}.{fraction}"),
+        None => format!("{sign}{digits}{}", "0".repeat(whole.saturating_sub(digits.len()))),
     }
 }
 
