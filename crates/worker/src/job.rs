@@ -1,11 +1,9 @@
 //! A job in the hands of a worker.
 
+use crate::error::Cancelled;
 use bytes::Bytes;
 use conveyor_common::protocol::Request;
-use tokio::sync::mpsc;
-
-/// Reports that may wait while the connection is busy.
-const REPORTS: usize = 16;
+use tokio::sync::{mpsc, watch};
 
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,75 +12,170 @@ pub enum Outcome {
     Complete(Bytes),
     /// It failed, and there is nothing to say about it.
     Fail,
-    /// It failed with this message; clients that did not ask for exceptions see a failure.
+    /// It failed with this message; clients that did not ask for exceptions see a failure. One of them is not up
+    /// to it: the `gearman` command of libgearman 1.1 waits for ever, with every server. For it, [`Outcome::Fail`].
     Exception(Bytes),
 }
 
-/// A job in the hands of a worker.
-#[derive(Debug)]
+impl Outcome {
+    /// The one packet that ends a job. WORK_EXCEPTION is as terminal as the others: the server makes
+    /// WORK_FAIL of it for clients that take no exceptions, and refuses a WORK_FAIL behind it.
+    pub(crate) fn report(self, handle: Bytes) -> Request {
+        match self {
+            Self::Complete(payload) => Request::WorkComplete { handle, payload },
+            Self::Fail => Request::WorkFail { handle },
+            Self::Exception(payload) => Request::WorkException { handle, payload },
+        }
+    }
+}
+
+/// What the server said about a job when it handed it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Assignment {
+    pub(crate) handle: Bytes,
+    pub(crate) function: Bytes,
+    pub(crate) unique: Bytes,
+    pub(crate) reducer: Bytes,
+    pub(crate) payload: Bytes,
+}
+
+/// A job in the hands of a worker. Clones are the same job.
+#[derive(Clone, Debug)]
 pub struct Job {
-    handle: Bytes,
-    function: Bytes,
-    unique: Bytes,
-    payload: Bytes,
-    sender: mpsc::Sender<Request>,
-    receiver: Option<mpsc::Receiver<Request>>,
+    assignment: Assignment,
+    reports: mpsc::Sender<Request>,
+    cancelled: watch::Sender<Option<Cancelled>>,
 }
 
 impl Job {
-    pub(crate) fn new(handle: Bytes, function: Bytes, unique: Bytes, payload: Bytes) -> Self {
-        let (sender, receiver) = mpsc::channel(REPORTS);
-        Self { handle, function, unique, payload, sender, receiver: Some(receiver) }
-    }
-
-    /// What the job reports on its way. Once.
-    pub(crate) fn reports(&mut self) -> mpsc::Receiver<Request> {
-        self.receiver.take().unwrap_or_else(|| mpsc::channel(1).1)
+    pub(crate) fn new(assignment: Assignment, reports: mpsc::Sender<Request>) -> Self {
+        Self { assignment, reports, cancelled: watch::Sender::new(None) }
     }
 
     /// The server's name for the job.
     #[must_use]
     pub const fn handle(&self) -> &Bytes {
-        &self.handle
+        &self.assignment.handle
     }
 
     /// The function it was submitted to.
     #[must_use]
     pub const fn function(&self) -> &Bytes {
-        &self.function
+        &self.assignment.function
     }
 
     /// The key that tells it from others of its function; may be empty.
     #[must_use]
     pub const fn unique(&self) -> &Bytes {
-        &self.unique
+        &self.assignment.unique
+    }
+
+    /// The function that is to reduce its results; empty where there is none.
+    #[must_use]
+    pub const fn reducer(&self) -> &Bytes {
+        &self.assignment.reducer
     }
 
     /// What to work on.
     #[must_use]
     pub const fn payload(&self) -> &Bytes {
-        &self.payload
+        &self.assignment.payload
     }
 
     /// Reports progress: `numerator` of `denominator` parts are done.
     pub async fn progress(&self, numerator: u64, denominator: u64) {
-        let number = |number: u64| Bytes::from(number.to_string());
-        let (numerator, denominator) = (number(numerator), number(denominator));
-        self.report(Request::WorkStatus { handle: self.handle.clone(), numerator, denominator }).await;
+        self.report(self.status(numerator, denominator)).await;
     }
 
     /// Sends a part of the result.
-    pub async fn data(&self, payload: Bytes) {
-        self.report(Request::WorkData { handle: self.handle.clone(), payload }).await;
+    pub async fn data(&self, payload: impl Into<Bytes>) {
+        self.report(Request::WorkData { handle: self.handle().clone(), payload: payload.into() }).await;
     }
 
     /// Sends a warning.
-    pub async fn warning(&self, payload: Bytes) {
-        self.report(Request::WorkWarning { handle: self.handle.clone(), payload }).await;
+    pub async fn warning(&self, payload: impl Into<Bytes>) {
+        self.report(Request::WorkWarning { handle: self.handle().clone(), payload: payload.into() }).await;
+    }
+
+    /// [`Job::progress`] for blocking functions.
+    pub fn blocking_progress(&self, numerator: u64, denominator: u64) {
+        self.blocking_report(self.status(numerator, denominator));
+    }
+
+    /// [`Job::data`] for blocking functions.
+    pub fn blocking_data(&self, payload: impl Into<Bytes>) {
+        self.blocking_report(Request::WorkData { handle: self.handle().clone(), payload: payload.into() });
+    }
+
+    /// [`Job::warning`] for blocking functions.
+    pub fn blocking_warning(&self, payload: impl Into<Bytes>) {
+        self.blocking_report(Request::WorkWarning { handle: self.handle().clone(), payload: payload.into() });
+    }
+
+    /// Lets other jobs run, and says whether to go on: a long function calls it between its steps.
+    ///
+    /// # Errors
+    /// Why nobody will take the result of the job.
+    pub async fn checkpoint(&self) -> Result<(), Cancelled> {
+        tokio::task::yield_now().await;
+        self.is_cancelled().map_or(Ok(()), Err)
+    }
+
+    /// Why nobody will take the result of the job, if so. Does not wait: for blocking functions.
+    #[must_use]
+    pub fn is_cancelled(&self) -> Option<Cancelled> {
+        *self.cancelled.borrow()
+    }
+
+    /// Waits until nobody will take the result of the job any more.
+    pub async fn cancelled(&self) -> Cancelled {
+        let mut cancelled = self.cancelled.subscribe();
+        // The sender is part of this job, so that waiting cannot fail.
+        let reason = cancelled.wait_for(Option::is_some).await.ok().and_then(|reason| *reason);
+        reason.unwrap_or(Cancelled::Ended)
+    }
+
+    /// Tells every clone of the job to give up; the first reason stays.
+    pub(crate) fn cancel(&self, reason: Cancelled) {
+        self.cancelled.send_if_modified(|cancelled| {
+            let first = cancelled.is_none();
+            cancelled.get_or_insert(reason);
+            first
+        });
+    }
+
+    fn status(&self, numerator: u64, denominator: u64) -> Request {
+        let number = |number: u64| Bytes::from(number.to_string());
+        let (numerator, denominator) = (number(numerator), number(denominator));
+        Request::WorkStatus { handle: self.handle().clone(), numerator, denominator }
     }
 
     async fn report(&self, report: Request) {
-        // Nobody receives when the connection is lost: then the job is somebody else's already.
-        let _ = self.sender.send(report).await;
+        if self.is_cancelled().is_none() {
+            // Nobody receives when the connection is lost: then the job is somebody else's already.
+            let _ = self.reports.send(report).await;
+        }
+    }
+
+    fn blocking_report(&self, report: Request) {
+        if self.is_cancelled().is_none() {
+            let _ = self.reports.blocking_send(report);
+        }
+    }
+}
+
+#[cfg(test)]
+impl Job {
+    /// A job that nobody listens to.
+    pub(crate) fn unheard() -> Self {
+        let name = Bytes::from_static(b"x");
+        let assignment = Assignment {
+            handle: name.clone(),
+            function: name.clone(),
+            unique: name.clone(),
+            reducer: Bytes::new(),
+            payload: name,
+        };
+        Self::new(assignment, mpsc::channel(1).0)
     }
 }

@@ -1,0 +1,29 @@
+//! Why a job should give up.
+
+use std::fmt;
+
+/// Why a job should give up: nobody will take its result any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// The worker was told to stop at once; the server gives the job to another.
+    Stopped,
+    /// The connection to the server broke; the server gives the job to another.
+    ServerLost,
+    /// The job took longer than its function may.
+    TimedOut,
+    /// The job has ended already, and this is a part of it that was left running.
+    Ended,
+}
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stopped => "the worker stops",
+            Self::ServerLost => "the server was lost",
+            Self::TimedOut => "the job took too long",
+            Self::Ended => "the job has ended",
+        })
+    }
+}
+
+impl std::error::Error for Cancelled {}

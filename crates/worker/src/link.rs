@@ -1,0 +1,347 @@
+//! The task of one server: connects, reads, writes, starts jobs, reports them; and connects again.
+
+use crate::error::Cancelled;
+use crate::job::{Assignment, Job, Outcome};
+use crate::layer::call_caught;
+use crate::session::{Session, Step};
+use crate::stop::Command;
+use crate::worker::{Shared, Slot};
+use bytes::{Bytes, BytesMut};
+use conveyor_common::protocol::{Decoder, Frame, Request, Response};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// Pause before the first new try to connect; doubled up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Longest pause between two tries to connect.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long connecting may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a server may take to answer a GRAB before it counts as lost: until then it has a slot.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long jobs whose result nobody takes have to give up, when the worker ends.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Room kept free for reading, in bytes.
+const READ_BYTES: usize = 16 * 1024;
+
+/// Bytes to send from which on jobs wait with what they report on their way.
+const OUTPUT_BYTES: usize = 1024 * 1024;
+
+/// Reports that may wait while the connection is busy.
+const REPORTS: usize = 64;
+
+type SlotFuture = Pin<Box<dyn Future<Output = Slot> + Send>>;
+
+/// A job under way.
+#[derive(Debug)]
+struct Started {
+    job: Job,
+    slot: Slot,
+    /// The connection it came by; by no other may it be reported.
+    connection: u64,
+}
+
+/// One server and the jobs it gave.
+#[derive(Debug)]
+pub(crate) struct Link {
+    shared: Arc<Shared>,
+    address: String,
+    stop: watch::Receiver<Command>,
+    /// Jobs of this connection and of lost ones, which hold their slots until they end.
+    tasks: JoinSet<(u64, Outcome)>,
+    started: HashMap<u64, Started>,
+    next_number: u64,
+    /// Connections so far: the number of the present one.
+    connection: u64,
+}
+
+/// The state of one connection.
+struct Wire {
+    session: Session,
+    decoder: Decoder,
+    input: BytesMut,
+    output: BytesMut,
+    reports: mpsc::Receiver<Request>,
+    /// What jobs report through.
+    sender: mpsc::Sender<Request>,
+    /// The place in the queue for a slot; giving it up would lose the turn.
+    waiting: Option<SlotFuture>,
+    /// The slot of the GRAB under way, and until when it must be answered.
+    asking: Option<(Slot, Instant)>,
+}
+
+impl Link {
+    pub(crate) fn new(shared: Arc<Shared>, address: String) -> Self {
+        let stop = shared.stop.subscribe();
+        let (tasks, started) = (JoinSet::new(), HashMap::new());
+        Self { shared, address, stop, tasks, started, next_number: 0, connection: 0 }
+    }
+
+    /// Works until the worker ends.
+    pub(crate) async fn run(mut self) {
+        let mut pause = FIRST_PAUSE;
+        while *self.stop.borrow() == Command::Work {
+            match self.connect().await {
+                Ok(None) => break,
+                Ok(Some(stream)) => {
+                    pause = FIRST_PAUSE;
+                    match self.serve(stream).await {
+                        Ok(()) => break,
+                        Err(error) => tracing::debug!(server = %self.address, %error, "lost the server"),
+                    }
+                    self.cancel_all(Cancelled::ServerLost);
+                }
+                Err(error) => tracing::debug!(server = %self.address, %error, "cannot connect"),
+            }
+            self.wait(jittered(pause)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        // What still runs here is nobody's: what a server waits for has been reported before.
+        self.cancel_all(Cancelled::Stopped);
+        let deadline = Instant::now() + GRACE;
+        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.tasks.join_next()).await {
+            self.forget(ended.ok().map(|(number, _)| number));
+        }
+    }
+
+    /// Connects; none when the worker ends first.
+    async fn connect(&mut self) -> io::Result<Option<TcpStream>> {
+        let stream = tokio::select! {
+            stream = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(&self.address)) => stream??,
+            _ = self.stop.wait_for(|command| *command != Command::Work) => return Ok(None),
+        };
+        stream.set_nodelay(true)?;
+        Ok(Some(stream))
+    }
+
+    /// Waits before the next try; jobs of a lost server may end meanwhile and give their slots back.
+    async fn wait(&mut self, pause: Duration) {
+        let until = Instant::now() + pause;
+        while *self.stop.borrow_and_update() == Command::Work {
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return,
+                changed = self.stop.changed() => if changed.is_err() { return },
+                Some(ended) = self.tasks.join_next() => {
+                    self.forget(ended.ok().map(|(number, _)| number));
+                }
+            }
+        }
+    }
+
+    /// Works on one connection until the worker ends; an error is a lost server.
+    async fn serve(&mut self, mut stream: TcpStream) -> io::Result<()> {
+        let (mut reader, mut writer) = stream.split();
+        let mut wire = Wire::new();
+        self.connection += 1;
+        self.introduce(&mut wire.output);
+        loop {
+            let command = *self.stop.borrow_and_update();
+            match command {
+                Command::Work => {}
+                Command::Now => return Ok(()),
+                Command::Drain(_) => {
+                    wire.session.drain();
+                    wire.waiting = None;
+                    let idle = wire.asking.is_none() && self.is_idle();
+                    if idle && wire.output.is_empty() && wire.reports.is_empty() {
+                        return self.leave(reader, writer).await;
+                    }
+                }
+            }
+            if wire.session.wants_slot() && wire.waiting.is_none() {
+                wire.waiting = Some(Box::pin(self.shared.clone().slot()));
+            }
+            let answer_until = wire.asking.as_ref().map(|(_, until)| *until);
+            wire.input.reserve(READ_BYTES);
+            tokio::select! {
+                changed = self.stop.changed() => changed.map_err(io::Error::other)?,
+                Some(report) = wire.reports.recv(), if wire.output.len() < OUTPUT_BYTES => {
+                    report.encode(&mut wire.output);
+                }
+                Some(ended) = self.tasks.join_next() => {
+                    if let Ok((number, outcome)) = ended {
+                        self.report(&mut wire, number, outcome);
+                    }
+                }
+                slot = ready(&mut wire.waiting) => {
+                    wire.waiting = None;
+                    wire.session.take_slot().encode(&mut wire.output);
+                    wire.asking = Some((slot, Instant::now() + ANSWER_LIMIT));
+                }
+                written = writer.write_buf(&mut wire.output), if !wire.output.is_empty() => {
+                    written?;
+                }
+                read = reader.read_buf(&mut wire.input) => {
+                    if read? == 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                    self.receive(&mut wire)?;
+                }
+                () = until(answer_until) => return Err(io::ErrorKind::TimedOut.into()),
+            }
+        }
+    }
+
+    /// Closes so that nothing sent is lost: closing with something unread would reset the connection, and the
+    /// server might not see the last report.
+    async fn leave(&mut self, mut reader: ReadHalf<'_>, mut writer: WriteHalf<'_>) -> io::Result<()> {
+        let closed = async {
+            writer.shutdown().await?;
+            let mut rest = [0; 1024];
+            while reader.read(&mut rest).await? > 0 {}
+            io::Result::Ok(())
+        };
+        tokio::select! {
+            closed = tokio::time::timeout(GRACE, closed) => {
+                if !matches!(closed, Ok(Ok(()))) {
+                    tracing::debug!(server = %self.address, "the server did not close in turn");
+                }
+            }
+            _ = self.stop.wait_for(|command| *command == Command::Now) => {}
+        }
+        Ok(())
+    }
+
+    /// Says who the worker is and what it can do.
+    fn introduce(&self, output: &mut BytesMut) {
+        if let Some(id) = &self.shared.id {
+            Request::SetClientId { id: id.clone() }.encode(output);
+        }
+        for (name, function) in &self.shared.functions {
+            let function_name = name.clone();
+            match function.announced {
+                None => Request::CanDo { function: function_name },
+                Some(limit) => Request::CanDoTimeout {
+                    function: function_name,
+                    timeout_ms: i64::try_from(limit.as_millis()).unwrap_or(i64::MAX),
+                },
+            }
+            .encode(output);
+        }
+    }
+
+    /// Does what the packets say that have arrived.
+    fn receive(&mut self, wire: &mut Wire) -> io::Result<()> {
+        while let Some(frame) = wire.decoder.decode(&mut wire.input).map_err(io::Error::other)? {
+            let Frame::Packet(packet) = frame else {
+                return Err(io::Error::other("a text line where a packet belongs"));
+            };
+            match wire.session.receive(Response::from_packet(packet).map_err(io::Error::other)?) {
+                Step::Nothing => {}
+                Step::GiveBack(request) => {
+                    wire.asking = None;
+                    if let Some(request) = request {
+                        request.encode(&mut wire.output);
+                    }
+                }
+                Step::Start(assignment) => self.start(wire, assignment),
+                Step::Close(why) => return Err(io::Error::other(why)),
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, wire: &mut Wire, assignment: Assignment) {
+        let Some((mut slot, _)) = wire.asking.take() else {
+            debug_assert!(false, "the session knows that a GRAB was under way");
+            return;
+        };
+        self.shared.started(&mut slot);
+        let number = self.next_number;
+        self.next_number += 1;
+        let job = Job::new(assignment, wire.sender.clone());
+        let function = self.shared.functions.get(job.function()).cloned();
+        self.started.insert(number, Started { job: job.clone(), slot, connection: self.connection });
+        self.tasks.spawn(async move {
+            let outcome = match function {
+                Some(function) => call_caught(function.handler, job).await,
+                None => Outcome::Fail,
+            };
+            (number, outcome)
+        });
+    }
+
+    /// Reports the end of a job, behind all that it said on its way, unless its server was lost.
+    fn report(&mut self, wire: &mut Wire, number: u64, outcome: Outcome) {
+        let Some(started) = self.forget(Some(number)) else { return };
+        while let Ok(report) = wire.reports.try_recv() {
+            report.encode(&mut wire.output);
+        }
+        started.job.cancel(Cancelled::Ended);
+        if started.connection == self.connection {
+            let handle: Bytes = started.job.handle().clone();
+            outcome.report(handle).encode(&mut wire.output);
+        }
+        // The slot is free from here on: the GRAB for the next job leaves together with this report.
+        drop(started.slot);
+    }
+
+    fn forget(&mut self, number: Option<u64>) -> Option<Started> {
+        let started = self.started.remove(&number?)?;
+        self.shared.ended();
+        Some(started)
+    }
+
+    /// Whether no job runs whose result a server waits for.
+    fn is_idle(&self) -> bool {
+        self.started.values().all(|started| started.connection != self.connection)
+    }
+
+    fn cancel_all(&self, reason: Cancelled) {
+        for started in self.started.values() {
+            started.job.cancel(reason);
+        }
+    }
+}
+
+impl Wire {
+    fn new() -> Self {
+        let (sender, reports) = mpsc::channel(REPORTS);
+        Self {
+            session: Session::new(),
+            decoder: Decoder::default(),
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            reports,
+            sender,
+            waiting: None,
+            asking: None,
+        }
+    }
+}
+
+/// The slot waited for; never, without one.
+async fn ready(waiting: &mut Option<SlotFuture>) -> Slot {
+    match waiting {
+        Some(slot) => slot.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Half to all of `pause`, so that workers that lost a server together do not come back together.
+fn jittered(pause: Duration) -> Duration {
+    let chance = RandomState::new().hash_one(()) % 1024;
+    pause.mul_f64(0.5 + chance as f64 / 2048.0)
+}
