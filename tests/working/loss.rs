@@ -1,0 +1,85 @@
+//! Servers that go away, and several at once.
+
+use crate::harness::{Working, submit, wait_until_done, wait_until_running, wire, worker};
+use crate::support::{GEARMAND, PATIENCE, Process, Server, require, wait_for};
+use conveyor_worker::{Cancelled, Job, Outcome};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::sync::{Arc, Mutex, mpsc};
+
+/// Starts a server of the same kind again, where the other one was.
+type Restart = fn(SocketAddr) -> Process;
+
+fn conveyor_at(address: SocketAddr) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_conveyor"));
+    Process::spawn(command.args(["server", "--listen", "127.0.0.1", "--port", &address.port().to_string()]))
+}
+
+fn gearmand_at(address: SocketAddr) -> Process {
+    require(GEARMAND);
+    let mut command = Command::new(GEARMAND);
+    let port = format!("--port={}", address.port());
+    Process::spawn(command.args(["--listen=127.0.0.1", &port, "--log-file=none", "--pid-file=/dev/null"]))
+}
+
+#[test]
+fn a_killed_server_is_found_again_and_its_job_is_told() {
+    let both: [(Server, Restart); 2] =
+        [(Server::conveyor(&[]), conveyor_at), (Server::gearmand(&[]), gearmand_at)];
+    for (mut server, restart) in both {
+        let (sender, told) = mpsc::sync_channel(1);
+        let work = move |job: Job| {
+            let sender = sender.clone();
+            async move {
+                if job.payload().is_empty() {
+                    return Outcome::Complete("new".into());
+                }
+                sender.send(job.cancelled().await).unwrap();
+                Outcome::Complete("nobody wants this".into())
+            }
+        };
+        let _working = Working::start(worker(&server).function("work", work));
+        submit(&mut server.connect(), wire::SUBMIT_JOB_BG, "work", "long");
+        wait_until_running(&server, "work", 1);
+        server.process.signal("KILL");
+        server.process.exit_code();
+        assert_eq!(told.recv_timeout(PATIENCE), Ok(Cancelled::ServerLost));
+        server.process = restart(server.address);
+        wait_for("the server accepts", || TcpStream::connect(server.address).ok());
+        let mut client = server.connect();
+        let handle = submit(&mut client, wire::SUBMIT_JOB, "work", "");
+        assert_eq!(client.receive(), (wire::WORK_COMPLETE, [&handle, &b"\0new"[..]].concat()));
+    }
+}
+
+/// Both queues are full before the only slot opens: the servers take turns.
+#[test]
+fn a_busy_server_keeps_no_job_of_another_waiting() {
+    const EACH: usize = 50;
+    for (one, other) in
+        [(Server::conveyor(&[]), Server::gearmand(&[])), (Server::gearmand(&[]), Server::conveyor(&[]))]
+    {
+        for (server, name) in [(&one, "one"), (&other, "other")] {
+            let mut client = server.connect();
+            for _ in 0..EACH {
+                submit(&mut client, wire::SUBMIT_JOB_BG, "work", name);
+            }
+        }
+        let order: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+        let seen = order.clone();
+        let work = move |job: Job| {
+            seen.lock().unwrap().push(job.payload().to_vec());
+            async { Outcome::Complete("".into()) }
+        };
+        let both = worker(&one).server(other.address.to_string()).function("work", work);
+        let _working = Working::start(both);
+        wait_until_done(&one, "work");
+        wait_until_done(&other, "work");
+        let order = order.lock().unwrap();
+        let first = |name: &[u8]| order.iter().position(|job| job == name).unwrap();
+        // From when both are connected on, none gets two turns while the other has a job.
+        let start = first(b"one").max(first(b"other"));
+        let middle = &order[start..order.len() - start];
+        assert!(start < EACH && middle.windows(3).all(|three| three[0] != three[1] || three[1] != three[2]));
+    }
+}

@@ -1,0 +1,17 @@
+//! `conveyor-worker` against Conveyor and Debian's gearmand, with the stock `gearman` and bare packets as
+//! clients: every behaviour on both servers.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic, and says where"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod ends;
+mod harness;
+mod jobs;
+mod loss;
