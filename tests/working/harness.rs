@@ -1,8 +1,8 @@
 //! Workers in threads of their own, and clients for them.
 
-use crate::support::{PATIENCE, Peer, Process, Server, require, run, wait_for};
+use crate::support::{PATIENCE, Peer, Server, require, run, wait_for};
 use conveyor_worker::{Ended, Stop, Worker};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 
 /// Packet types used here, by their names in the protocol.
@@ -72,19 +72,9 @@ pub(crate) fn worker(server: &Server) -> Worker {
 
 /// The stock command line client.
 pub(crate) fn gearman(server: &Server, args: &[&str]) -> Output {
-    run(&mut gearman_command(server, args))
-}
-
-/// The stock client in the background of the test.
-pub(crate) fn spawn_gearman(server: &Server, args: &[&str]) -> Process {
-    Process::spawn(gearman_command(server, args).stdout(Stdio::piped()).stderr(Stdio::piped()))
-}
-
-fn gearman_command(server: &Server, args: &[&str]) -> Command {
     require("gearman");
     let mut command = Command::new("gearman");
-    command.args(["-h", "127.0.0.1", "-p", &server.port().to_string()]).args(args);
-    command
+    run(command.args(["-h", "127.0.0.1", "-p", &server.port().to_string()]).args(args))
 }
 
 /// Submits a job; its handle.

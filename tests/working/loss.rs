@@ -15,11 +15,14 @@ fn conveyor_at(address: SocketAddr) -> Process {
     Process::spawn(command.args(["server", "--listen", "127.0.0.1", "--port", &address.port().to_string()]))
 }
 
+/// With a pid file of its own: gearmand removes whatever is at that path, devices included.
 fn gearmand_at(address: SocketAddr) -> Process {
     require(GEARMAND);
     let mut command = Command::new(GEARMAND);
     let port = format!("--port={}", address.port());
-    Process::spawn(command.args(["--listen=127.0.0.1", &port, "--log-file=none", "--pid-file=/dev/null"]))
+    let pid_file = std::env::temp_dir().join(format!("conveyor-test-{}.pid", address.port()));
+    let pid_file = format!("--pid-file={}", pid_file.display());
+    Process::spawn(command.args(["--listen=127.0.0.1", &port, "--log-file=none", &pid_file]))
 }
 
 #[test]

@@ -12,7 +12,8 @@ pub enum Outcome {
     Complete(Bytes),
     /// It failed, and there is nothing to say about it.
     Fail,
-    /// It failed with this message; clients that did not ask for exceptions see a failure.
+    /// It failed with this message; clients that did not ask for exceptions see a failure. One of them is not up
+    /// to it: the `gearman` command of libgearman 1.1 waits for ever, with every server. For it, [`Outcome::Fail`].
     Exception(Bytes),
 }
 
