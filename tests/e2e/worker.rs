@@ -59,14 +59,21 @@ fn a_command_does_each_job_of_gearmand_too() {
 }
 
 #[test]
-fn a_failure_tells_clients_that_want_exceptions_why() {
+fn a_failure_says_why_by_a_warning_or_an_exception() {
     let server = Server::conveyor(&[]);
-    let _worker = hire(&server, "fails", &["--", "sh", "-c", "echo no luck >&2; exit 3"]);
+    let script = ["--", "sh", "-c", "echo no luck >&2; exit 3"];
+    let _workers = [
+        hire(&server, "warns", &script),
+        hire(&server, "throws", &[&["--exceptions"], &script[..]].concat()),
+    ];
     let port = server.port().to_string();
-    let args = ["client", "submit", "-p", &port, "-f", "fails", "x"];
-    let output = run(Command::new(env!("CARGO_BIN_EXE_conveyor")).args(args));
-    assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("exit code 3\nno luck"), "{}", text(&output.stderr));
+    for (function, end) in [("warns", "warns: Job failed\n"), ("throws", "exit code 3\nno luck\n")] {
+        let args = ["client", "submit", "-p", &port, "-f", function, "x"];
+        let output = run(Command::new(env!("CARGO_BIN_EXE_conveyor")).args(args));
+        assert_eq!(output.status.code(), Some(1));
+        let said = text(&output.stderr);
+        assert!(said.contains("exit code 3\nno luck") && said.ends_with(end), "{said}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ const AFTER_HELP: &str = "\
 Examples:
   Every rule, each dangerous one on a server of its own:
     conveyor conformance --compat 1.1 \\
-      --spawn 'gearmand --listen=127.0.0.1 --port={port} --log-file=none {options}'
+      --spawn 'gearmand --listen=127.0.0.1 --port={port} --log-file=none --pid-file=/tmp/{port}.pid {options}'
   A server that runs already (rules that need options or may harm it are skipped):
     conveyor conformance 127.0.0.1:4730
   One area, one rule, and a list of all:

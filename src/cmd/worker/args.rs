@@ -13,7 +13,7 @@ Examples:
   conveyor worker -f lines -n -- grep ERROR                each line of the output sent at once
 
 The payload is the command's standard input, its standard output the result. With an exit code other than 0 the job fails,
-with the end of standard error as the message for clients that want exceptions. On descriptor 3 the command may
+and the end of standard error says why. On descriptor 3 the command may
 report while it works, a line each: `progress 3 10`, `data TEXT`, `warning TEXT`. It finds the job as CONVEYOR_HANDLE,
 CONVEYOR_FUNCTION and CONVEYOR_UNIQUE. No shell is involved.
 
@@ -81,6 +81,11 @@ pub(crate) struct Args {
     /// CPU seconds of a command
     #[arg(long, value_name = "N")]
     pub(super) cpu_seconds: Option<u64>,
+
+    /// Fail jobs by exceptions. Without it a warning says why and a plain failure follows, since the command `gearman`
+    /// waits for ever after an exception
+    #[arg(long)]
+    pub(super) exceptions: bool,
 
     /// Set a variable for the commands
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]

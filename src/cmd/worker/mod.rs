@@ -19,6 +19,8 @@ use tokio::sync::mpsc;
 struct Performer {
     command: Command,
     limits: Limits,
+    /// Failures are exceptions.
+    exceptions: bool,
 }
 
 /// Works until it is told to stop.
@@ -115,7 +117,7 @@ fn performer(args: &Args) -> Performer {
         cpu_seconds: args.cpu_seconds,
         ..Limits::default()
     };
-    Performer { command, limits }
+    Performer { command, limits, exceptions: args.exceptions }
 }
 
 /// Runs the command for one job, and hands on what it reports.
@@ -148,7 +150,12 @@ async fn perform(performer: Arc<Performer>, job: Job) -> Outcome {
         Ending::Complete(result) => Outcome::Complete(result),
         Ending::Failed(failure) => {
             tracing::info!(job = %String::from_utf8_lossy(job.handle()), reason = %failure.reason, "failed");
-            Outcome::Exception(Bytes::from(failure.to_string()))
+            let message = Bytes::from(failure.to_string());
+            if performer.exceptions {
+                return Outcome::Exception(message);
+            }
+            job.warning(message).await;
+            Outcome::Fail
         }
     }
 }
