@@ -5,6 +5,7 @@
 
 use crate::cmd::server;
 use crate::settings::{self, DEFAULT_PORT, Given, Settings, Verbosity};
+use crate::storage::{self, Otherwise};
 use conveyor_server::core::Compat;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -31,6 +32,7 @@ const OPTIONS: &[(&str, &str, bool)] = &[
     ("log-file", "l", true),
     ("pid-file", "P", true),
     ("port", "p", true),
+    ("queue-type", "q", true),
     ("round-robin", "R", false),
     ("threads", "t", true),
     ("verbose", "", true),
@@ -110,8 +112,10 @@ fn split_word(word: &str) -> Option<(&'static str, bool, Option<String>)> {
 }
 
 fn parse(words: &[String]) -> Result<Typed, String> {
-    let mut typed =
-        Typed { given: Given { compat: Some(Compat::V1_1), ..Given::default() }, ..Typed::default() };
+    let mut typed = Typed {
+        given: Given { compat: Some(Compat::V1_1), otherwise: Otherwise::Gearmand, ..Given::default() },
+        ..Typed::default()
+    };
     let mut seen = HashSet::new();
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -137,6 +141,8 @@ fn parse(words: &[String]) -> Result<Typed, String> {
         set_value(&mut typed.given, name, &value)?;
     }
     take_port_from_environment(&mut typed.given);
+    let directory = std::env::var_os(storage::DATA_DIR_VARIABLE).filter(|value| !value.is_empty());
+    typed.given.storage.data_dir = directory.map(PathBuf::from);
     Ok(typed)
 }
 
@@ -166,6 +172,7 @@ fn set_value(given: &mut Given, name: &str, value: &str) -> Result<(), String> {
         "listen" => given.listen = vec![value.to_owned()],
         "log-file" => given.log_file = Some(value.to_owned()),
         "pid-file" => given.pid_file = Some(PathBuf::from(value)),
+        "queue-type" => given.storage.queue_type = Some(storage::queue_type(value)?),
         "port" => given.port = Some(number(name, value)?),
         "threads" => drop(number::<u32>(name, value)?),
         "verbose" => {

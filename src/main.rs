@@ -7,6 +7,7 @@ mod logging;
 mod port_owner;
 mod settings;
 mod signals;
+mod storage;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
 //! What the options of a server mean. The only place with defaults.
 
+use crate::storage::{Otherwise, StorageArgs};
 use conveyor_common::HandlePrefix;
 use conveyor_common::limits::PACKET_BYTES_DEFAULT;
 use conveyor_server::core::{Compat, Identity, Rules, Wakeup};
@@ -83,6 +84,8 @@ pub(crate) struct Given {
     pub(crate) pid_file: Option<PathBuf>,
     pub(crate) packet_limit: Option<u64>,
     pub(crate) output_limit: Option<usize>,
+    pub(crate) storage: StorageArgs,
+    pub(crate) otherwise: Otherwise,
 }
 
 /// What a server process does.
@@ -132,6 +135,7 @@ impl Settings {
                 [count, ..] => Wakeup::Count(count),
             },
         };
+        let storage = given.storage.resolve(given.otherwise)?;
         let rules = Rules {
             compat,
             round_robin: given.round_robin,
@@ -139,7 +143,8 @@ impl Settings {
             wakeup,
             exceptions: given.exceptions,
             prefix: handle_prefix(given.job_handle_prefix.as_deref())?,
-            durable: false,
+            durability: storage.durability,
+            queue_bytes: storage.queue_bytes,
             identity: Identity {
                 version: version(compat),
                 pid: std::process::id(),
@@ -158,6 +163,7 @@ impl Settings {
                 port: given.port.unwrap_or(DEFAULT_PORT),
                 backlog: given.backlog.unwrap_or(32),
                 rules,
+                store: storage.store,
                 limits,
                 keepalive: keepalive(given)?,
             },

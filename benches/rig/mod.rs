@@ -12,7 +12,9 @@ use bytes::Bytes;
 use conveyor_common::protocol::text::Command;
 use conveyor_common::protocol::{GrabForm, Request, SubmitKind};
 use conveyor_common::{ConnId, HandlePrefix, JobNumber, Millis, Priority};
-use conveyor_server::core::{Compat, Core, Effect, Effects, Event, Identity, Peer, Reply, Rules, Wakeup};
+use conveyor_server::core::{
+    Compat, Core, Durability, Effect, Effects, Event, Identity, Peer, Reply, Rules, Wakeup,
+};
 use std::hint::black_box;
 
 /// What stands before the number in all handles here.
@@ -59,7 +61,8 @@ impl Rig {
             wakeup: Wakeup::AsNeeded,
             exceptions: false,
             prefix: prefix.clone(),
-            durable: false,
+            durability: Durability::Memory,
+            queue_bytes: usize::MAX,
             identity: Identity { version: "bench".to_owned(), pid: 1, verbose: "ERROR".to_owned() },
         };
         let payload = Bytes::from(vec![b'x'; SMALL]);

@@ -4,6 +4,7 @@ use crate::cmd::server::explain;
 use crate::logging::Log;
 use crate::settings::{self, DEFAULT_PORT, Given, LogTarget, Settings, Verbosity};
 use crate::signals;
+use crate::storage::{Otherwise, StorageArgs};
 use bytes::Bytes;
 use conveyor_server::Server;
 use conveyor_server::core::Compat;
@@ -22,6 +23,7 @@ const EXAMPLES: &str = "\
 Examples:
   conveyor all-in-one                       then, elsewhere:  gearman -f reverse hello
   conveyor all-in-one --port 4731           when 4730 is taken
+  conveyor all-in-one --data-dir queue      background jobs outlive it
   gearman -f wc < /etc/passwd               lines, words and bytes
   gearman -f sleep 3                     with progress
 
@@ -44,6 +46,8 @@ pub(crate) struct Args {
     /// Behave like gearmand 1.1 or 2.0 where they differ
     #[arg(long, value_name = "VERSION", value_parser = settings::parse_compat, default_value = "2.0")]
     compat: Compat,
+    #[command(flatten)]
+    storage: StorageArgs,
     /// How much to log: FATAL ALERT CRITICAL ERROR WARNING NOTICE INFO DEBUG
     #[arg(long, value_name = "LEVEL", default_value = "WARNING", hide_possible_values = true)]
     verbose: Verbosity,
@@ -66,9 +70,15 @@ fn serve(args: &Args) -> Result<(), String> {
         listen: vec![args.listen.clone()],
         port: Some(args.port),
         verbose: args.verbose,
+        storage: args.storage.clone(),
+        otherwise: Otherwise::Memory,
         ..Given::default()
     })?;
     let log = Log::start(&LogTarget::Stderr, settings.verbose);
+    let kept = match &settings.server.store {
+        None => "jobs are kept in memory only".to_owned(),
+        Some(store) => format!("background jobs are stored in {}", store.directory.display()),
+    };
     let server = Server::bind(settings.server).map_err(|error| explain(&error))?;
     let mut server = server.spawn().map_err(|error| error.to_string())?;
     let address = server.addresses().first().copied().ok_or("there is no address to listen on")?;
@@ -82,7 +92,7 @@ fn serve(args: &Args) -> Result<(), String> {
             let worker = demo_worker(&address.to_string(), number);
             workers.spawn(async move { worker.run().await });
         }
-        greet(address.port(), args.workers, server.addresses());
+        greet(address.port(), args.workers, server.addresses(), &kept);
         let served = signals::serve_until_told(&mut server, &log).await;
         workers.shutdown().await;
         served
@@ -91,12 +101,12 @@ fn serve(args: &Args) -> Result<(), String> {
     served.map_err(|error| format!("cannot listen for signals: {error}"))
 }
 
-fn greet(port: u16, workers: u16, addresses: &[std::net::SocketAddr]) {
+fn greet(port: u16, workers: u16, addresses: &[std::net::SocketAddr], kept: &str) {
     let option = if port == DEFAULT_PORT { String::new() } else { format!(" -p {port}") };
     let server = if port == DEFAULT_PORT { String::new() } else { format!(" --server 127.0.0.1:{port}") };
     println!("conveyor {} all-in-one", env!("CARGO_PKG_VERSION"));
     for address in addresses {
-        println!("listening  {address} (jobs are kept in memory only)");
+        println!("listening  {address} ({kept})");
     }
     println!("workers    {workers}, each with: echo reverse upper wc sleep fail");
     println!("try        gearman{option} -f reverse hello");

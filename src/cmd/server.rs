@@ -2,6 +2,7 @@
 
 use crate::logging::Log;
 use crate::settings::{self, Given, Settings, Verbosity};
+use crate::storage::{Otherwise, StorageArgs};
 use crate::{port_owner, signals};
 use conveyor_server::core::Compat;
 use conveyor_server::{Error, Server};
@@ -15,6 +16,8 @@ Examples:
   conveyor server                                   all addresses, port 4730
   conveyor server -L 127.0.0.1 -p 4731 --verbose INFO
   conveyor server --compat 1.1 --job-retries 3      as Debian's gearmand, three attempts a job
+  conveyor server --data-dir /srv/queue             background jobs are stored there
+  conveyor server --queue-type builtin              everything in memory, as gearmand
 
 Signals: TERM and INT stop at once, USR1 when no job is left, HUP opens the log file again.
 Exit codes: 0 stopped when told to, 1 could not start or go on, 2 wrong usage.
@@ -88,6 +91,8 @@ pub(crate) struct Args {
     /// A peer that has read nothing for 120 s is cut off when more bytes than this wait for it (default: 256 MiB)
     #[arg(long, value_name = "BYTES")]
     output_limit: Option<usize>,
+    #[command(flatten)]
+    storage: StorageArgs,
     /// Check the options and exit
     #[arg(long)]
     check_args: bool,
@@ -118,6 +123,8 @@ impl Args {
             pid_file: self.pid_file.clone(),
             packet_limit: Some(self.packet_limit),
             output_limit: self.output_limit,
+            storage: self.storage.clone(),
+            otherwise: Otherwise::Durable,
         }
     }
 }
@@ -150,6 +157,9 @@ pub(crate) fn serve(settings: &Settings) -> Result<(), String> {
     let log = Log::start(&settings.log, settings.verbose);
     let _pid_file = settings.pid_file.as_deref().map(PidFile::write).transpose()?;
     let server = Server::bind(settings.server.clone()).map_err(|error| explain(&error))?;
+    if let Some(store) = &settings.server.store {
+        say_where(&store.directory);
+    }
     for address in server.addresses() {
         tracing::info!(%address, pid = std::process::id(), "listening");
     }
@@ -164,6 +174,11 @@ pub(crate) fn serve(settings: &Settings) -> Result<(), String> {
     server.join();
     tracing::info!("shutdown complete");
     Ok(())
+}
+
+/// Whoever starts a server sees where its jobs are.
+fn say_where(directory: &Path) {
+    eprintln!("conveyor server: background jobs are stored in {}", directory.display());
 }
 
 /// An error of the server with a way out.

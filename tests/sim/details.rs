@@ -220,7 +220,10 @@ fn a_job_dropped_after_its_last_try_leaves_the_store_and_the_log_says_so() {
     let number = JobNumber(rig.submit(client, Submit::bg("f").unique("u")));
     rig.grab(worker);
     let effects = rig.apply(Event::Closed { conn: worker });
-    assert!(effects.contains(&Effect::Append(Change::Removed { number })), "{effects:?}");
+    assert!(
+        effects.contains(&Effect::Append(Change::Removed { number, priority: Priority::Normal })),
+        "{effects:?}"
+    );
     assert!(effects.contains(&Effect::Note(Note::JobDropped { job: number, unique: bytes("u") })));
     assert_eq!(rig.core.job_count(), 0);
 }

@@ -83,6 +83,9 @@ impl Observer {
                     assert_eq!(self.held.remove(job), Some(*conn), "{job:?} timed out elsewhere");
                 }
                 Effect::Append(_) | Effect::Close { .. } | Effect::Note(_) => {}
+                Effect::Hold { .. } | Effect::Fill { .. } | Effect::Fetch { .. } | Effect::Defer { .. } => {
+                    panic!("nothing waits for the store here: {effect:?}")
+                }
             }
         }
         if matches!(act, Act::Grab | Act::Submit { .. }) {

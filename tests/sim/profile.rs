@@ -3,7 +3,7 @@
 use crate::rig;
 use crate::rng::Rng;
 use bytes::Bytes;
-use conveyor_server::core::{Compat, Rules, Wakeup};
+use conveyor_server::core::{Compat, Durability, Rules, Wakeup};
 use std::num::NonZeroU8;
 
 /// What can happen, and how often in a world without preferences.
@@ -66,7 +66,8 @@ fn random_rules(rng: &mut Rng) -> Rules {
             Wakeup::Count(3),
         ]),
         exceptions: rng.chance(20),
-        durable: rng.chance(85),
+        durability: if rng.chance(85) { Durability::Relaxed } else { Durability::Memory },
+        queue_bytes: usize::MAX,
         ..rig::rules()
     }
 }
@@ -91,7 +92,7 @@ impl Profile {
             uniques: odd.chain(plain).chain(long).collect(),
             most_conns: 2 + rng.below(conns),
             check_every: if big { 40 } else { 1 },
-            restarts: rules.durable && rng.chance(30),
+            restarts: rules.durability != Durability::Memory && rng.chance(30),
             rules,
             steps,
         }

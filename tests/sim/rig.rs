@@ -4,7 +4,9 @@ use bytes::Bytes;
 use conveyor_common::protocol::text::Command;
 use conveyor_common::protocol::{GrabForm, Request, SubmitKind};
 use conveyor_common::{ConnId, HandlePrefix, JobNumber, Millis, Priority};
-use conveyor_server::core::{Compat, Core, Effect, Effects, Event, Identity, Peer, Reply, Rules, Wakeup};
+use conveyor_server::core::{
+    Compat, Core, Durability, Effect, Effects, Event, Identity, Peer, Reply, Rules, Wakeup,
+};
 
 /// The prefix of all handles here.
 pub(crate) const PREFIX: &[u8] = b"H:t";
@@ -18,7 +20,8 @@ pub(crate) fn rules() -> Rules {
         wakeup: Wakeup::AsNeeded,
         exceptions: false,
         prefix: HandlePrefix::new(PREFIX),
-        durable: true,
+        durability: Durability::Relaxed,
+        queue_bytes: usize::MAX,
         identity: Identity { version: "test".to_owned(), pid: 1, verbose: "ERROR".to_owned() },
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use conveyor_common::protocol::text::Command;
 use conveyor_common::protocol::{GrabForm, Request, SubmitKind};
 use conveyor_common::{ConnId, JobNumber, Millis, Priority};
-use conveyor_server::core::{Change, Core, Effect, Effects, Event, Peer, Reply, Wakeup};
+use conveyor_server::core::{Change, Core, Durability, Effect, Effects, Event, Peer, Reply, Wakeup};
 use std::collections::BTreeMap;
 
 /// A world, and two accounts of what is seen of it.
@@ -343,7 +343,7 @@ impl World {
         other.handle(self.now, Event::WallClock { offset_ms: self.offset_ms }, &mut Effects::default());
         self.changes.iter().take(first).cloned().for_each(|change| other.restore(change));
         other.check().unwrap();
-        if self.profile.rules.durable && first == self.changes.len() {
+        if self.profile.rules.durability != Durability::Memory && first == self.changes.len() {
             assert_eq!(other.durable(), self.core.durable(), "after replay");
         }
         other
@@ -353,7 +353,7 @@ impl World {
     fn restart(&mut self) {
         self.core = self.replay(self.changes.len());
         let reserved = self.changes.iter().filter_map(|change| match change {
-            Change::NumbersReserved { through } => Some(through.0),
+            Change::NumbersReserved { through, .. } => Some(through.0),
             _ => None,
         });
         self.model.restarted(reserved.max().unwrap_or(0));

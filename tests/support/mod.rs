@@ -123,6 +123,7 @@ impl Server {
     fn start(mut command: Command, port: u16) -> Self {
         let directory = tempfile::tempdir().unwrap();
         command.arg("--pid-file").arg(directory.path().join("server.pid"));
+        command.env("CONVEYOR_DATA_DIR", directory.path().join("queue"));
         let process = Process::spawn(&mut command);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let server = Self { process, address, _directory: directory };

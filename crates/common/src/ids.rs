@@ -13,8 +13,8 @@ pub struct ConnId {
     pub generation: u32,
 }
 
-/// The number in a job's handle, counted from 1 and never used twice by one server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// The number in a job's handle, counted from 1 and never used twice by one server; 0 is none yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct JobNumber(pub u64);
 
 /// What stands before the number in every handle of a server, such as `H:host`.

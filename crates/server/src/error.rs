@@ -1,5 +1,6 @@
 //! Why a server does not start.
 
+use crate::store::StoreError;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -23,6 +24,8 @@ pub enum Error {
     },
     /// The runtime or its thread cannot be started.
     Start(io::Error),
+    /// The stored queue cannot be used.
+    Store(StoreError),
 }
 
 impl fmt::Display for Error {
@@ -31,6 +34,7 @@ impl fmt::Display for Error {
             Self::Resolve { name, source } => write!(f, "cannot resolve the address '{name}': {source}"),
             Self::Bind { address, source } => write!(f, "cannot listen on {address}: {source}"),
             Self::Start(source) => write!(f, "cannot start the server thread: {source}"),
+            Self::Store(source) => source.fmt(f),
         }
     }
 }
@@ -39,6 +43,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Resolve { source, .. } | Self::Bind { source, .. } | Self::Start(source) => Some(source),
+            Self::Store(source) => source.source(),
         }
     }
 }

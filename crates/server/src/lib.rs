@@ -9,8 +9,10 @@ mod engine;
 pub mod error;
 mod front;
 mod shutdown;
+pub mod store;
 
 pub use config::{Config, Keepalive, Limits};
+pub use engine::Readiness;
 pub use error::Error;
 pub use shutdown::{ServerHandle, Stop};
 
@@ -22,16 +24,18 @@ use std::net::SocketAddr;
 pub struct Server {
     config: Config,
     listeners: Listeners,
+    store: Option<store::Opened>,
 }
 
 impl Server {
-    /// Opens every listening socket.
+    /// Opens every listening socket, and the store.
     ///
     /// # Errors
-    /// A name that cannot be resolved, or an address that cannot be had.
+    /// A name that cannot be resolved, an address that cannot be had, a store that cannot be used.
     pub fn bind(config: Config) -> Result<Self, Error> {
         let listeners = Listeners::open(&config)?;
-        Ok(Self { config, listeners })
+        let store = config.store.as_ref().map(store::sqlite::open).transpose().map_err(Error::Store)?;
+        Ok(Self { config, listeners, store })
     }
 
     /// The addresses it listens on.
@@ -45,6 +49,6 @@ impl Server {
     /// # Errors
     /// The system gives no thread or no event queue.
     pub fn spawn(self) -> Result<ServerHandle, Error> {
-        shutdown::spawn(self.config, self.listeners)
+        shutdown::spawn(self.config, self.listeners, self.store)
     }
 }

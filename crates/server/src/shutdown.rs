@@ -1,9 +1,10 @@
 //! The server's thread: how it is started, told to stop and joined.
 
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::engine::{Engine, Readiness};
 use crate::error::Error;
 use crate::front::{self, Listeners};
+use crate::store::Opened;
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub struct ServerHandle {
     addresses: Vec<SocketAddr>,
     stop: watch::Sender<Stop>,
     done: watch::Receiver<()>,
+    readiness: watch::Receiver<Readiness>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -39,6 +41,12 @@ impl ServerHandle {
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Whether background jobs can be relied on, as it changes.
+    #[must_use]
+    pub fn readiness(&self) -> watch::Receiver<Readiness> {
+        self.readiness.clone()
     }
 
     /// Tells the server to stop. A stronger wish replaces a weaker one.
@@ -80,27 +88,42 @@ impl Drop for ServerHandle {
 }
 
 /// Starts the thread.
-pub(crate) fn spawn(config: Config, listeners: Listeners) -> Result<ServerHandle, Error> {
+pub(crate) fn spawn(
+    config: Config,
+    listeners: Listeners,
+    store: Option<Opened>,
+) -> Result<ServerHandle, Error> {
     let addresses = listeners.addresses().to_vec();
     let (stop, stopped) = watch::channel(Stop::Never);
     let (alive, done) = watch::channel(());
+    let (told, readiness) = watch::channel(Readiness::Ready);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
     let thread = std::thread::Builder::new()
         .name("conveyor-server".to_owned())
         .spawn(move || {
             let local = LocalSet::new();
-            local.block_on(&runtime, serve(config, listeners, stopped));
+            local.block_on(&runtime, serve(config, listeners, store, stopped, told));
             // Connections are tasks of the set: they end here, before anybody is told that it is over.
             drop(local);
             drop(runtime);
             drop(alive);
         })
         .map_err(Error::Start)?;
-    Ok(ServerHandle { addresses, stop, done, thread: Some(thread) })
+    Ok(ServerHandle { addresses, stop, done, readiness, thread: Some(thread) })
 }
 
-async fn serve(config: Config, listeners: Listeners, mut stopped: watch::Receiver<Stop>) {
-    let engine = Engine::start(config.rules, config.limits, config.keepalive);
+async fn serve(
+    config: Config,
+    listeners: Listeners,
+    store: Option<Opened>,
+    mut stopped: watch::Receiver<Stop>,
+    readiness: watch::Sender<Readiness>,
+) {
+    let store = store.zip(config.store.map(|store| store.flush));
+    let engine = match Engine::start(config.rules, config.limits, config.keepalive, store, readiness) {
+        Ok(engine) => engine,
+        Err(error) => return tracing::error!(%error, "cannot go on"),
+    };
     let Ok(accepting) = front::accept_all(&engine, listeners) else {
         tracing::error!("the event queue refuses the listening sockets");
         return;
@@ -114,6 +137,7 @@ async fn serve(config: Config, listeners: Listeners, mut stopped: watch::Receive
         _ = now => {}
         () = drained(&engine) => {}
     }
+    engine.stopping();
 }
 
 async fn drained(engine: &Engine) {

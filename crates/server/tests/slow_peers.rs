@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic, and says where")]
 
 use conveyor_common::HandlePrefix;
-use conveyor_server::core::{Compat, Identity, Rules, Wakeup};
+use conveyor_server::core::{Compat, Durability, Identity, Rules, Wakeup};
 use conveyor_server::{Config, Keepalive, Limits, Server, ServerHandle};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -17,7 +17,8 @@ fn serve(limits: Limits) -> ServerHandle {
         wakeup: Wakeup::AsNeeded,
         exceptions: false,
         prefix: HandlePrefix::new(b"H:t"),
-        durable: false,
+        durability: Durability::Memory,
+        queue_bytes: usize::MAX,
         identity: Identity { version: "t".to_owned(), pid: 1, verbose: "ERROR".to_owned() },
     };
     let config = Config {
@@ -25,6 +26,7 @@ fn serve(limits: Limits) -> ServerHandle {
         port: 0,
         backlog: 32,
         rules,
+        store: None,
         limits,
         keepalive: Keepalive::default(),
     };

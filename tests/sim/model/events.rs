@@ -22,6 +22,12 @@ impl Model {
                 self.wall_offset_ms = *offset_ms;
                 return self.tick();
             }
+            Event::Stored { .. }
+            | Event::StoreFailed
+            | Event::Loading { .. }
+            | Event::Loaded { .. }
+            | Event::Fetched { .. }
+            | Event::Stopping => unreachable!("the model has no store: see stored.rs"),
         }
         Vec::new()
     }

@@ -12,10 +12,13 @@ use conveyor_common::{JobNumber, Priority};
 /// One change of durable state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Handle numbers up to this one may be given out: none of them is ever given out again.
+    /// Handle numbers and places in the FIFO order up to these may be given out: none of them is ever given
+    /// out again.
     NumbersReserved {
         /// The last reserved number.
         through: JobNumber,
+        /// The last reserved place.
+        orders: u64,
     },
     /// A function came into being.
     FunctionCreated {
@@ -40,6 +43,8 @@ pub enum Change {
     Lost {
         /// Which.
         number: JobNumber,
+        /// Its priority: number and priority together find a stored job.
+        priority: Priority,
         /// How often that has happened now.
         retries: u32,
         /// Its new place among all jobs ever queued.
@@ -49,6 +54,8 @@ pub enum Change {
     Removed {
         /// Which.
         number: JobNumber,
+        /// Its priority.
+        priority: Priority,
     },
 }
 

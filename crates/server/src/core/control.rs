@@ -2,6 +2,7 @@
 
 use super::change::Change;
 use super::effect::{Effects, Reply};
+use super::event::Event;
 use super::job::own;
 use super::{Core, MAX_FUNCTIONS};
 use bytes::Bytes;
@@ -14,6 +15,9 @@ const OK: &[u8] = b"OK\r\n";
 impl Core {
     /// Any line of the admin protocol.
     pub(super) fn command(&mut self, conn: ConnId, command: Command, fx: &mut Effects) {
+        if self.may_yet_come() && self.asks_for_unread(&command) {
+            return fx.defer(conn, Event::Command { conn, command });
+        }
         let text = match command {
             Command::Status => self.report_status(),
             Command::PriorityStatus => self.report_priority_status(),
@@ -31,14 +35,27 @@ impl Core {
         fx.send(conn, Reply::Text(text));
     }
 
+    /// Whether the answer depends on jobs that are still to come from the store.
+    fn asks_for_unread(&self, command: &Command) -> bool {
+        match command {
+            Command::CancelJob(handle) => {
+                let number = self.rules.prefix.parse(handle);
+                number.is_some_and(|number| self.jobs.by_number(number).is_none())
+            }
+            Command::DropFunction(name) => {
+                self.functions.find_ignoring_case(name).is_some_and(|function| self.is_unread(function))
+            }
+            _ => false,
+        }
+    }
+
     /// Answers OK for an unknown function too, and then does nothing: as in gearmand.
     fn limit_queue(&mut self, name: &Bytes, limits: PerPriority<u32>, fx: &mut Effects) -> Bytes {
         let id = self.functions.find(name);
         if let Some(function) = id.and_then(|id| self.functions.get_mut(id)) {
             function.limits = limits;
-            if self.rules.durable {
-                fx.append(Change::QueueLimited { name: function.name.clone(), limits });
-            }
+            let name = function.name.clone();
+            self.append(Change::QueueLimited { name, limits }, fx);
         }
         Bytes::from_static(OK)
     }
@@ -49,9 +66,7 @@ impl Core {
                 return Bytes::from_static(b"ERR QUEUE_ERROR too+many+functions\r\n");
             }
             self.functions.create(name);
-            if self.rules.durable {
-                fx.append(Change::FunctionCreated { name: own(name.clone()) });
-            }
+            self.append(Change::FunctionCreated { name: own(name.clone()) }, fx);
         }
         Bytes::from_static(OK)
     }
@@ -67,10 +82,8 @@ impl Core {
             return Bytes::from_static(text);
         }
         self.drop_queued(id, fx);
-        if let Some(function) = self.functions.remove(id)
-            && self.rules.durable
-        {
-            fx.append(Change::FunctionDropped { name: function.name });
+        if let Some(function) = self.functions.remove(id) {
+            self.append(Change::FunctionDropped { name: function.name }, fx);
         }
         Bytes::from_static(OK)
     }

@@ -3,7 +3,7 @@
 use super::change::Change;
 use bytes::Bytes;
 use conveyor_common::protocol::{ErrorCode, GrabForm};
-use conveyor_common::{ConnId, JobNumber};
+use conveyor_common::{ConnId, JobNumber, Priority};
 
 /// Effects of one or more events, in the order in which they must be carried out.
 #[derive(Debug, Default)]
@@ -21,8 +21,39 @@ pub enum Effect {
         /// What.
         reply: Reply,
     },
-    /// Record a change before anything queued behind this effect leaves.
+    /// Record a change. Those of one core are counted from 1, and [`super::Event::Stored`] names them by that.
     Append(Change),
+    /// Keep a place in what is queued for a connection: nothing queued behind it leaves before it is filled.
+    Hold {
+        /// For whom.
+        conn: ConnId,
+        /// Names the place. Rises with every place.
+        ticket: u64,
+    },
+    /// Fill a place that was kept.
+    Fill {
+        /// For whom.
+        conn: ConnId,
+        /// Which place.
+        ticket: u64,
+        /// With what.
+        reply: Reply,
+    },
+    /// Read the payload of a job from the store, and tell by [`super::Event::Fetched`].
+    Fetch {
+        /// Which.
+        number: JobNumber,
+        /// Its priority.
+        priority: Priority,
+    },
+    /// The event cannot be answered before more of the store was read. Bring it again after the next
+    /// [`super::Event::Loaded`], and take nothing else from the connection until then.
+    Defer {
+        /// Whose it is.
+        conn: ConnId,
+        /// What was asked.
+        event: Box<super::Event>,
+    },
     /// Close a connection that went beyond a limit, once what is queued for it is out.
     Close {
         /// Which.
@@ -133,6 +164,11 @@ pub enum Note {
         /// Whose it was.
         conn: ConnId,
     },
+    /// The payload of a stored job cannot be read. It is tried again later.
+    PayloadLost {
+        /// Which.
+        job: JobNumber,
+    },
     /// A submission made a new job.
     JobAccepted {
         /// Its function.
@@ -150,6 +186,22 @@ impl Effects {
 
     pub(super) fn append(&mut self, change: Change) {
         self.list.push(Effect::Append(change));
+    }
+
+    pub(super) fn hold(&mut self, conn: ConnId, ticket: u64) {
+        self.list.push(Effect::Hold { conn, ticket });
+    }
+
+    pub(super) fn fill(&mut self, conn: ConnId, ticket: u64, reply: Reply) {
+        self.list.push(Effect::Fill { conn, ticket, reply });
+    }
+
+    pub(super) fn fetch(&mut self, number: JobNumber, priority: Priority) {
+        self.list.push(Effect::Fetch { number, priority });
+    }
+
+    pub(super) fn defer(&mut self, conn: ConnId, event: super::Event) {
+        self.list.push(Effect::Defer { conn, event: Box::new(event) });
     }
 
     pub(super) fn close(&mut self, conn: ConnId, reason: &'static str) {

@@ -1,12 +1,13 @@
 //! What the shell tells the core.
 
+use super::change::Record;
 use bytes::Bytes;
-use conveyor_common::ConnId;
 use conveyor_common::protocol::Request;
 use conveyor_common::protocol::text::Command;
+use conveyor_common::{ConnId, JobNumber, Priority};
 
 /// One thing that happened. Bad input never gets this far: the shell answers what cannot be parsed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "nearly every event is a request, and events are not stored")]
 pub enum Event {
     /// A connection was accepted.
@@ -43,6 +44,43 @@ pub enum Event {
         /// Milliseconds from `now` to milliseconds since 1970-01-01 UTC.
         offset_ms: i64,
     },
+    /// All changes up to this one, counted from 1, are stored.
+    Stored {
+        /// Which.
+        through: u64,
+    },
+    /// The store refuses: no change behind the last stored one ever will be.
+    StoreFailed,
+    /// The store holds jobs that will come by [`Event::Loaded`]. Only as the first event.
+    Loading {
+        /// Functions of these jobs: what is submitted to them has to wait its turn.
+        functions: Vec<Bytes>,
+    },
+    /// Jobs were read from the store, by priority, and of each priority the oldest first.
+    Loaded {
+        /// Which.
+        jobs: Vec<StoredJob>,
+        /// The next ones have this priority or a lower one; none means that these were the last.
+        next: Option<Priority>,
+    },
+    /// A payload was read from the store.
+    Fetched {
+        /// Of which job.
+        number: JobNumber,
+        /// None when it cannot be read.
+        payload: Option<Bytes>,
+    },
+    /// The server is about to stop in order: what was reserved and not used can be given back.
+    Stopping,
+}
+
+/// A job as the store has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredJob {
+    /// All but the payload, if that is still in the store.
+    pub record: Record,
+    /// The payload is still in the store.
+    pub spilled: bool,
 }
 
 /// How a connection is shown in the `workers` list.

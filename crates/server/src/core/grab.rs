@@ -185,21 +185,12 @@ impl Core {
         function.running += 1;
         self.jobs.start(job_id, Run { conn: id, slot, turn, timed, numerator: 0, denominator: 0 });
         let Some(job) = self.jobs.get(job_id) else { return };
-        let form = match (form, job.reducer()) {
-            (GrabForm::All, None) => GrabForm::Unique,
-            (form, _) => form,
-        };
-        fx.send(
-            id,
-            Reply::Assign {
-                form,
-                job: job.number,
-                function: function.name.clone(),
-                unique: job.unique_bytes(),
-                reducer: job.reducer().cloned().unwrap_or_default(),
-                payload: job.payload_bytes(),
-            },
-        );
+        if job.spilled {
+            return self.fetch_for(id, job_id, form, fx);
+        }
+        if let Some(reply) = self.assignment(job_id, form, job.payload_bytes()) {
+            fx.send(id, reply);
+        }
     }
 
     /// The ability at `at`; under round-robin it goes to the end of the list.

@@ -36,6 +36,13 @@ impl Core {
                 *places.entry(id).or_default() += 1;
             }
         }
+        let behind = self.loading.iter().flat_map(|loading| loading.behind());
+        for id in self.journal.unstored().chain(behind) {
+            let waits = |job: &&Job| matches!(job.place, Place::Committing | Place::Behind);
+            if self.jobs.get(id).filter(waits).is_some() {
+                *places.entry(id).or_default() += 1;
+            }
+        }
         for conn in self.conns.iter() {
             for (slot, id) in &conn.held {
                 let run = self.jobs.run_by(*id, conn.id);
@@ -133,6 +140,17 @@ impl Core {
             for priority in Priority::ALL {
                 listed(self.functions.runnable_at(priority), function.ready.runnable(priority) > 0)?;
             }
+        }
+        let text = self
+            .jobs
+            .iter()
+            .fold((0, 0), |sum, (_, job)| (sum.0 + job.unique().len(), sum.1 + job.payload().len()));
+        ensure(self.jobs.text_bytes() == text, || format!("text {:?} not {text:?}", self.jobs.text_bytes()))?;
+        for (_, job) in self.jobs.iter().filter(|(_, job)| job.spilled) {
+            let stored = job.background && self.journal.change_of(job.number).is_none();
+            ensure(stored && job.payload().is_empty() && job.standing == Standing::Wanted, || {
+                format!("the payload of {:?} is nowhere", job.number)
+            })?;
         }
         let dangling = self.jobs.iter().find(|(_, job)| self.functions.get(job.function).is_none());
         ensure(dangling.is_none(), || format!("{dangling:?} belongs to no function"))

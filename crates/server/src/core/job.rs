@@ -35,6 +35,10 @@ pub(super) enum Place {
     Ready,
     /// Waiting for its start time, in the timers.
     Scheduled,
+    /// Waiting to be stored, in the journal.
+    Committing,
+    /// Waiting for older jobs that are still being read from the store.
+    Behind,
     /// With a worker: see [`super::jobs::Jobs::run`].
     Running(RunId),
 }
@@ -65,7 +69,7 @@ pub(super) struct Draft<'a> {
     pub(super) function: FunctionId,
     pub(super) priority: Priority,
     pub(super) background: bool,
-    pub(super) scheduled: bool,
+    pub(super) place: Place,
     pub(super) order: u64,
     pub(super) retries: u32,
     pub(super) when: i64,
@@ -91,6 +95,8 @@ pub(super) struct Job {
     pub(super) priority: Priority,
     pub(super) background: bool,
     pub(super) standing: Standing,
+    /// Its payload is in the store and not here.
+    pub(super) spilled: bool,
 }
 
 /// What most jobs do not have.
@@ -131,13 +137,14 @@ impl Job {
             text,
             rare: (!plain).then(rare),
             watchers: Watchers::None,
-            place: if draft.scheduled { Place::Scheduled } else { Place::Ready },
+            place: draft.place,
             function: draft.function,
             unique_len: u32::try_from(draft.unique.len()).unwrap_or(u32::MAX),
             retries: draft.retries,
             priority: draft.priority,
             background: draft.background,
             standing: Standing::Wanted,
+            spilled: false,
         }
     }
 
@@ -154,7 +161,7 @@ impl Job {
         self.rare.as_ref().map(|rare| &rare.payload).filter(|payload| !payload.is_empty())
     }
 
-    /// Empty once nobody wants the job.
+    /// Empty once nobody wants the job, and while the store has it.
     pub(super) fn payload(&self) -> &[u8] {
         match self.large_payload() {
             Some(payload) => payload,
@@ -200,7 +207,7 @@ impl Job {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bytes, COPY_BYTES, Draft, FunctionId, Job, JobNumber, Priority, Run};
+    use super::{Bytes, COPY_BYTES, Draft, FunctionId, Job, JobNumber, Place, Priority, Run};
     use proptest::prelude::*;
 
     #[test]
@@ -216,7 +223,7 @@ mod tests {
             function: FunctionId(0),
             priority: Priority::Normal,
             background: true,
-            scheduled: false,
+            place: Place::Ready,
             order: 1,
             retries: 0,
             when,

@@ -9,7 +9,10 @@ use bytes::Bytes;
 use conveyor_common::{ConnId, JobNumber};
 
 /// A unique of one dash: jobs with it are the same when their payload is.
-const DASH: &[u8] = b"-";
+pub(super) const DASH: &[u8] = b"-";
+
+/// What a job takes beside unique and payload, indexes and queues included.
+const RECORD_BYTES: usize = 160;
 
 /// All unfinished jobs.
 #[derive(Debug, Default)]
@@ -23,6 +26,8 @@ pub(super) struct Jobs {
     by_unique: Index,
     /// Jobs whose unique is a dash.
     by_payload: Index,
+    unique_bytes: usize,
+    payload_bytes: usize,
 }
 
 /// Where a job stands in the indexes of uniques.
@@ -35,6 +40,21 @@ pub(super) enum Key {
 impl Jobs {
     pub(super) const fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// What all jobs take without their payloads, about, in bytes.
+    pub(super) const fn record_bytes(&self) -> usize {
+        self.table.len() * RECORD_BYTES + self.unique_bytes
+    }
+
+    /// What all jobs take, about, in bytes.
+    pub(super) const fn used_bytes(&self) -> usize {
+        self.record_bytes() + self.payload_bytes
+    }
+
+    /// Bytes of uniques and payloads, for the invariants.
+    pub(super) const fn text_bytes(&self) -> (usize, usize) {
+        (self.unique_bytes, self.payload_bytes)
     }
 
     pub(super) fn get(&self, id: JobId) -> Option<&Job> {
@@ -52,6 +72,8 @@ impl Jobs {
     /// Stores a new job and makes it findable, `key` being its own.
     pub(super) fn insert(&mut self, job: Job, key: Option<Key>) -> JobId {
         let (number, function) = (job.number, job.function);
+        self.unique_bytes += job.unique().len();
+        self.payload_bytes += job.payload().len();
         let id = JobId { slot: self.table.insert(job), generation: generation(number) };
         self.by_number.insert(number, id.slot);
         match key {
@@ -77,6 +99,8 @@ impl Jobs {
             self.runs.remove(run.0);
         }
         self.by_number.remove(job.number);
+        self.unique_bytes -= job.unique().len();
+        self.payload_bytes -= job.payload().len();
         Some(job)
     }
 
@@ -84,7 +108,7 @@ impl Jobs {
     pub(super) fn run(&self, id: JobId) -> Option<&Run> {
         match self.get(id)?.place {
             Place::Running(run) => self.runs.get(run.0),
-            Place::Ready | Place::Scheduled => None,
+            Place::Ready | Place::Scheduled | Place::Committing | Place::Behind => None,
         }
     }
 
@@ -185,7 +209,26 @@ impl Jobs {
         }
         if let Some(job) = self.get_mut(id) {
             job.standing = standing;
-            job.set_payload(Bytes::new());
+        }
+        self.set_payload(id, Bytes::new());
+    }
+
+    /// Replaces the payload. The unique of the job must not be a dash, or not in an index.
+    pub(super) fn set_payload(&mut self, id: JobId, payload: Bytes) {
+        let Some(job) = self.table.get_mut(id.slot).filter(|job| generation(job.number) == id.generation)
+        else {
+            return;
+        };
+        self.payload_bytes = self.payload_bytes - job.payload().len() + payload.len();
+        job.set_payload(payload);
+        job.spilled = false;
+    }
+
+    /// Leaves the payload to the store.
+    pub(super) fn spill(&mut self, id: JobId) {
+        self.set_payload(id, Bytes::new());
+        if let Some(job) = self.get_mut(id) {
+            job.spilled = true;
         }
     }
 

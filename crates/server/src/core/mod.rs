@@ -11,11 +11,14 @@ mod conns;
 mod control;
 pub mod effect;
 pub mod event;
+mod fetch;
 mod functions;
 mod grab;
 mod invariants;
 mod job;
 mod jobs;
+mod journal;
+mod loading;
 mod numbers;
 mod pool;
 mod ready;
@@ -30,7 +33,7 @@ mod work;
 
 pub use change::{Change, Record};
 pub use effect::{Effect, Effects, JobStatus, Note, Reply};
-pub use event::{Event, Peer};
+pub use event::{Event, Peer, StoredJob};
 pub use wake::NOOP_PATIENCE_MS;
 
 use bytes::Bytes;
@@ -38,8 +41,11 @@ use conns::{Conn, Conns};
 use conveyor_common::limits::CLIENT_ID_BYTES;
 use conveyor_common::protocol::{ErrorCode, Request};
 use conveyor_common::{ConnId, HandlePrefix, JobNumber, Millis};
+use fetch::Fetches;
 use functions::Functions;
 use jobs::Jobs;
+use journal::Journal;
+use loading::Loading;
 use std::num::NonZeroU8;
 use timers::{Timer, Timers};
 use wake::Crews;
@@ -74,6 +80,17 @@ pub enum Wakeup {
     Count(u8),
 }
 
+/// What becomes of background jobs beside memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// Nothing: changes are not recorded.
+    Memory,
+    /// Changes are recorded by [`Effect::Append`]; nobody waits for that.
+    Relaxed,
+    /// A background job is accepted, and can be run, when it is stored.
+    Sync,
+}
+
 /// What the server says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -100,8 +117,11 @@ pub struct Rules {
     pub exceptions: bool,
     /// What stands before the number in a handle.
     pub prefix: HandlePrefix,
-    /// Changes are reported as [`Effect::Append`].
-    pub durable: bool,
+    /// What becomes of background jobs beside memory.
+    pub durability: Durability,
+    /// About so many bytes may be taken by unfinished jobs. What is stored leaves its payload to the store then,
+    /// anything else is refused.
+    pub queue_bytes: usize,
     /// What the server says about itself.
     pub identity: Identity,
 }
@@ -115,8 +135,10 @@ pub struct Core {
     jobs: Jobs,
     timers: Timers,
     crews: Crews,
+    journal: Journal,
+    fetches: Fetches,
+    loading: Option<Loading>,
     next_number: JobNumber,
-    reserved: JobNumber,
     next_order: u64,
     grabs: u64,
     connects: u64,
@@ -134,8 +156,10 @@ impl Core {
             jobs: Jobs::default(),
             timers: Timers::default(),
             crews: Crews::default(),
+            journal: Journal::default(),
+            fetches: Fetches::default(),
+            loading: None,
             next_number: JobNumber(1),
-            reserved: JobNumber(0),
             next_order: 0,
             grabs: 0,
             connects: 0,
@@ -163,6 +187,12 @@ impl Core {
                 self.set_wall_clock(offset_ms);
                 self.tick(now, fx);
             }
+            Event::Stored { through } => self.stored(now, through, fx),
+            Event::StoreFailed => self.store_failed(now, fx),
+            Event::Loading { functions } => self.start_loading(&functions),
+            Event::Loaded { jobs, next } => self.loaded(now, jobs, next, fx),
+            Event::Fetched { number, payload } => self.fetched(now, number, payload, fx),
+            Event::Stopping => self.stopping(fx),
         }
     }
 

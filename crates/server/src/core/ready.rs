@@ -73,6 +73,11 @@ impl Ready {
         }
     }
 
+    /// The first `most` of those that never had a start time.
+    pub(super) fn head(&self, priority: Priority, most: usize) -> impl Iterator<Item = JobId> + '_ {
+        self.queues.of(priority).iter().take(most).map(|(_, id)| *id)
+    }
+
     /// Takes the job at the head.
     pub(super) fn pop(&mut self, priority: Priority) -> Option<JobId> {
         let id = self.first(priority)?;

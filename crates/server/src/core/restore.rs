@@ -2,7 +2,7 @@
 
 use super::Core;
 use super::change::{Change, Record};
-use super::job::{Draft, Job, Place, Standing};
+use super::job::{Job, Place, Standing};
 use super::timers::Timer;
 use bytes::Bytes;
 use conveyor_common::priority::PerPriority;
@@ -22,9 +22,10 @@ impl Core {
     /// judged.
     pub fn restore(&mut self, change: Change) {
         match change {
-            Change::NumbersReserved { through } => {
-                self.reserved = self.reserved.max(through);
+            Change::NumbersReserved { through, orders } => {
+                self.journal.reserved_before(through, orders);
                 self.next_number = self.next_number.max(JobNumber(through.0.saturating_add(1)));
+                self.next_order = self.next_order.max(orders);
             }
             Change::FunctionCreated { name } => {
                 if self.functions.find(&name).is_none() {
@@ -42,40 +43,12 @@ impl Core {
                     function.limits = limits;
                 }
             }
-            Change::Added(record) => self.restore_job(record),
-            Change::Lost { number, retries, order } => self.restore_loss(number, retries, order),
-            Change::Removed { number } => {
+            Change::Added(record) => drop(self.restore_job(Millis(0), record)),
+            Change::Lost { number, retries, order, .. } => self.restore_loss(number, retries, order),
+            Change::Removed { number, .. } => {
                 self.take_back(number);
             }
         }
-    }
-
-    fn restore_job(&mut self, record: Record) {
-        if self.jobs.by_number(record.number).is_some() {
-            return;
-        }
-        let function = match self.functions.find(&record.function) {
-            Some(function) => function,
-            None => self.functions.create(&record.function),
-        };
-        self.next_order = self.next_order.max(record.order);
-        self.next_number = self.next_number.max(JobNumber(record.number.0.saturating_add(1)));
-        let scheduled = self.is_future(Millis(0), record.when);
-        let job = Job::new(Draft {
-            number: record.number,
-            function,
-            priority: record.priority,
-            background: true,
-            scheduled,
-            order: record.order,
-            retries: record.retries,
-            when: record.when,
-            unique: &record.unique,
-            payload: record.payload,
-            reducer: record.reducer,
-        });
-        let id = self.jobs.insert_anew(job);
-        self.place_queued(id);
     }
 
     /// Takes a queued job out of everything.

@@ -2,19 +2,18 @@
 
 use super::change::{Change, Record};
 use super::effect::{Effects, Note, Reply};
+use super::event::Event;
 use super::functions::FunctionId;
 use super::job::{Draft, Job, JobId, Place, Standing, own};
 use super::jobs::Key;
+use super::journal::STORE_REFUSES;
 use super::timers::Timer;
 use super::watchers::Watcher;
-use super::{Core, MAX_FUNCTIONS};
+use super::{Core, Durability, MAX_FUNCTIONS};
 use bytes::Bytes;
 use conveyor_common::limits::UNIQUE_BYTES;
-use conveyor_common::protocol::{ErrorCode, SubmitKind};
-use conveyor_common::{ConnId, JobNumber, Millis, Priority};
-
-/// Handle numbers are reserved in blocks, so that a restart never gives one out again.
-const NUMBER_BLOCK: u64 = 10_000;
+use conveyor_common::protocol::{ErrorCode, Request, SubmitKind};
+use conveyor_common::{ConnId, Millis, Priority};
 
 /// A submission, whatever packet it came in.
 struct Submission {
@@ -63,6 +62,13 @@ impl Core {
         (function, unique, payload): (Bytes, Bytes, Bytes),
         fx: &mut Effects,
     ) {
+        if self.may_yet_come()
+            && !unique.is_empty()
+            && self.functions.find(&function).is_some_and(|function| self.is_unread(function))
+        {
+            let request = Request::Submit { kind, function, unique, payload };
+            return fx.defer(conn, Event::Request { conn, request });
+        }
         let submission = Submission::new(kind, function, unique, payload);
         if submission.has_long_argument() {
             let text = "Unique value too large";
@@ -74,9 +80,12 @@ impl Core {
         if let Some(id) = self.jobs.coalesces(key, function, unique, payload) {
             return self.join(now, conn, id, submission, fx);
         }
-        if self.queue_is_full(function, submission.priority) {
+        if self.queue_is_full(function, submission.priority) || !self.has_room(submission.background) {
             let text = "Job queue is full";
             return fx.send(conn, Reply::Error { code: ErrorCode::QueueError, text });
+        }
+        if submission.background && self.journal.has_failed() {
+            return fx.send(conn, STORE_REFUSES);
         }
         self.create_job(now, conn, (function, key), submission, fx);
     }
@@ -95,9 +104,7 @@ impl Core {
             fx.close(conn, "the server has as many functions as it can hold");
             return None;
         }
-        if self.rules.durable {
-            fx.append(Change::FunctionCreated { name: own(name.clone()) });
-        }
+        self.append(Change::FunctionCreated { name: own(name.clone()) }, fx);
         Some(self.functions.create(name))
     }
 
@@ -115,22 +122,31 @@ impl Core {
         let number = job.number;
         let function = job.function;
         let promoted = submission.background && !job.background;
+        if promoted && self.journal.has_failed() {
+            return fx.send(conn, STORE_REFUSES);
+        }
         job.background |= submission.background;
         let revived = job.standing == Standing::Abandoned;
-        if revived {
-            job.standing = Standing::Wanted;
-            job.set_payload(submission.payload);
-        }
+        job.standing = if revived { Standing::Wanted } else { job.standing };
         let queued = revived && job.place == Place::Ready;
         let priority = job.priority;
-        if promoted && self.rules.durable {
-            let record = self.record(id);
-            record.into_iter().for_each(|record| fx.append(Change::Added(record)));
+        if revived {
+            self.jobs.set_payload(id, submission.payload);
+        }
+        if promoted {
+            self.append_job(id, fx);
         }
         if !submission.background {
             self.watch(conn, id);
         }
-        fx.send(conn, Reply::JobCreated(number));
+        let created = Reply::JobCreated(number);
+        match self.journal.change_of(number) {
+            Some(change) if self.rules.durability == Durability::Sync => {
+                let broken = if submission.background { STORE_REFUSES } else { created.clone() };
+                self.promise(conn, change, (created, broken), fx);
+            }
+            _ => fx.send(conn, created),
+        }
         if queued {
             self.count_stale(function, false);
             if let Some(function) = self.functions.get_mut(function) {
@@ -149,16 +165,20 @@ impl Core {
         submission: Submission,
         fx: &mut Effects,
     ) {
-        let number = self.take_number(fx);
-        let scheduled = self.is_future(now, submission.when);
+        let (number, told_after) = self.take_number(fx);
         let background = submission.background;
+        let place = match self.rules.durability {
+            Durability::Sync if background => Place::Committing,
+            _ if self.is_future(now, submission.when) => Place::Scheduled,
+            _ => Place::Ready,
+        };
         let job = Job::new(Draft {
             number,
             function,
             priority: submission.priority,
             background,
-            scheduled,
-            order: self.take_order(),
+            place,
+            order: self.take_order(fx),
             retries: 0,
             when: submission.when.max(0),
             unique: &submission.unique,
@@ -167,16 +187,24 @@ impl Core {
         });
         fx.note(Note::JobAccepted { function: submission.function, unique: submission.unique });
         let id = self.jobs.insert(job, key);
-        if background && self.rules.durable {
-            let record = self.record(id);
-            record.into_iter().for_each(|record| fx.append(Change::Added(record)));
-        }
+        let change = if background { self.append_job(id, fx) } else { 0 };
         if !background {
             self.watch(conn, id);
         }
-        fx.send(conn, Reply::JobCreated(number));
+        let created = Reply::JobCreated(number);
+        if place == Place::Committing {
+            self.promise(conn, change, (created, STORE_REFUSES), fx);
+        } else {
+            self.promise(conn, told_after, (created.clone(), created), fx);
+        }
         self.place_queued(id);
-        if !scheduled {
+        self.wake_for(now, id, fx);
+    }
+
+    /// Wakes somebody for a job that has just entered a queue.
+    pub(super) fn wake_for(&mut self, now: Millis, id: JobId, fx: &mut Effects) {
+        let runnable = self.jobs.get(id).filter(|job| job.is_runnable()).map(|job| job.function);
+        if let Some(function) = runnable {
             self.wake_for_new_job(now, function, fx);
         }
     }
@@ -184,17 +212,30 @@ impl Core {
     /// Puts a job that is not with a worker into its queue or timer, and counts it.
     pub(super) fn place_queued(&mut self, id: JobId) {
         let Some(job) = self.jobs.get(id) else { return };
+        let Some(function) = self.functions.get_mut(job.function) else { return };
+        *function.queued.of_mut(job.priority) += 1;
+        self.enter_queue(id);
+    }
+
+    /// Puts a job that is counted into the place it is to be in.
+    pub(super) fn enter_queue(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get(id) else { return };
         let (function_id, priority, order) = (job.function, job.priority, job.order);
         let wanted = job.standing == Standing::Wanted;
-        let Some(function) = self.functions.get_mut(function_id) else { return };
-        *function.queued.of_mut(priority) += 1;
-        if job.place == Place::Scheduled {
-            let at = self.moment_of(job.when());
-            self.timers.set(Timer::Start(id), at);
-            return;
+        match job.place {
+            Place::Scheduled => {
+                let at = self.moment_of(job.when());
+                self.timers.set(Timer::Start(id), at);
+            }
+            Place::Ready if self.has_older_unread(function_id, priority) => self.wait_behind(id, priority),
+            Place::Ready => {
+                if let Some(function) = self.functions.get_mut(function_id) {
+                    function.ready.push(priority, order, id);
+                }
+                self.count_ready(function_id, priority, wanted);
+            }
+            Place::Committing | Place::Behind | Place::Running(_) => {}
         }
-        function.ready.push(priority, order, id);
-        self.count_ready(function_id, priority, wanted);
     }
 
     /// The start time of a job has come.
@@ -217,12 +258,16 @@ impl Core {
         let (function_id, priority, order) = (job.function, job.priority, job.order);
         let wanted = job.standing == Standing::Wanted;
         let Some(function) = self.functions.get_mut(function_id) else { return };
-        function.ready.push_due(order, id);
+        match priority {
+            Priority::Normal => function.ready.push_due(order, id),
+            // A job whose payload could not be read, and is tried again.
+            Priority::High | Priority::Low => function.ready.push(priority, order, id),
+        }
         self.count_ready(function_id, priority, wanted);
     }
 
     /// Counts a job that has just entered a ready queue.
-    fn count_ready(&mut self, function_id: FunctionId, priority: Priority, wanted: bool) {
+    pub(super) fn count_ready(&mut self, function_id: FunctionId, priority: Priority, wanted: bool) {
         if !wanted {
             return self.count_stale(function_id, true);
         }
@@ -275,21 +320,6 @@ impl Core {
         if let Some(job) = self.jobs.get_mut(id) {
             job.watchers.push(Watcher { conn, slot });
         }
-    }
-
-    fn take_number(&mut self, fx: &mut Effects) -> JobNumber {
-        let number = self.next_number;
-        self.next_number = JobNumber(number.0.wrapping_add(1).max(1));
-        if self.rules.durable && number > self.reserved {
-            self.reserved = JobNumber(number.0.saturating_add(NUMBER_BLOCK - 1));
-            fx.append(Change::NumbersReserved { through: self.reserved });
-        }
-        number
-    }
-
-    pub(super) const fn take_order(&mut self) -> u64 {
-        self.next_order += 1;
-        self.next_order
     }
 
     /// What must survive of a job.

@@ -2,13 +2,14 @@
 
 use super::change::Change;
 use super::effect::{Effects, JobStatus, Note, Reply};
+use super::event::Event;
 use super::functions::FunctionId;
 use super::job::{JobId, Place, Standing};
 use super::timers::Timer;
 use super::{Core, STALE_JOBS_KEPT};
 use bytes::Bytes;
 use conveyor_common::limits::{DENOMINATOR_BYTES, HANDLE_BYTES};
-use conveyor_common::protocol::ErrorCode;
+use conveyor_common::protocol::{ErrorCode, Request};
 use conveyor_common::{ConnId, Millis};
 
 /// The refusal of a report, by the kind of report.
@@ -128,7 +129,7 @@ impl Core {
     }
 
     /// Takes a running job from its worker. It is in no place until the caller puts it into one.
-    fn release(&mut self, id: JobId) {
+    pub(super) fn release(&mut self, id: JobId) {
         let Some(run) = self.jobs.stop(id) else { return };
         if run.timed {
             self.timers.cancel(Timer::Expiry(id));
@@ -148,9 +149,8 @@ impl Core {
         if let Some(job) = self.jobs.remove(id)
             && job.background
             && job.standing != Standing::Cancelled
-            && self.rules.durable
         {
-            fx.append(Change::Removed { number: job.number });
+            self.append(Change::Removed { number: job.number, priority: job.priority }, fx);
         }
     }
 
@@ -194,24 +194,26 @@ impl Core {
     /// A running job lost its worker: back to the tail of its queue, unless that was once too often.
     fn lose(&mut self, now: Millis, id: JobId, fx: &mut Effects) {
         self.release(id);
-        let order = self.take_order();
+        let order = self.take_order(fx);
+        let Some(number) = self.jobs.get(id).map(|job| job.number) else { return };
+        let seen = !self.stop_fetching(number, fx);
         let Some(job) = self.jobs.get_mut(id) else { return };
-        job.retries += 1;
+        job.retries += u32::from(seen);
         job.order = order;
-        let (number, function, retries) = (job.number, job.function, job.retries);
+        let (function, retries, priority) = (job.function, job.retries, job.priority);
         let unique = job.unique_bytes();
-        if self.rules.max_losses.is_some_and(|max| retries >= u32::from(max.get())) {
+        if seen && self.rules.max_losses.is_some_and(|max| retries >= u32::from(max.get())) {
             self.fail_watchers(id, fx);
             fx.note(Note::JobDropped { job: number, unique });
             return self.finish(id, fx);
         }
-        if job.background && job.standing == Standing::Wanted && self.rules.durable {
-            fx.append(Change::Lost { number, retries, order });
-        }
         let wanted = job.standing == Standing::Wanted;
+        if job.background && wanted {
+            self.append(Change::Lost { number, priority, retries, order }, fx);
+        }
         self.place_queued(id);
         if wanted {
-            self.wake_for_new_job(now, function, fx);
+            self.wake_for(now, id, fx);
         } else {
             self.bound_stale(function);
         }
@@ -242,19 +244,26 @@ impl Core {
     /// An operator gives a job up.
     pub(super) fn cancel(&mut self, id: JobId, fx: &mut Effects) {
         self.fail_watchers(id, fx);
+        let number = self.jobs.get(id).map(|job| job.number);
+        if number.is_some_and(|number| self.stop_fetching(number, fx)) {
+            // The worker never saw it.
+            self.release(id);
+            self.place_queued(id);
+        }
         let Some(job) = self.jobs.get(id) else { return };
-        let (number, standing) = (job.number, job.standing);
+        let (number, priority, standing) = (job.number, job.priority, job.standing);
+        let background = job.background;
         if standing == Standing::Cancelled {
             return;
         }
-        if job.background && self.rules.durable {
-            fx.append(Change::Removed { number });
+        if background {
+            self.append(Change::Removed { number, priority }, fx);
         }
         self.give_up(id, Standing::Cancelled);
     }
 
     /// Nobody wants a job any more. It stays where it is until a look-up meets it.
-    fn give_up(&mut self, id: JobId, standing: Standing) {
+    pub(super) fn give_up(&mut self, id: JobId, standing: Standing) {
         let Some(job) = self.jobs.get(id) else { return };
         let (was_wanted, place) = (job.standing == Standing::Wanted, job.place);
         let (function_id, priority) = (job.function, job.priority);
@@ -263,7 +272,8 @@ impl Core {
             return;
         }
         match place {
-            Place::Running(_) => {}
+            // What is to enter a queue does so as what nobody wants.
+            Place::Running(_) | Place::Committing | Place::Behind => {}
             Place::Scheduled => self.make_ready(id),
             Place::Ready => {
                 self.count_stale(function_id, true);
@@ -320,7 +330,11 @@ impl Core {
             return;
         }
         let handle = until_nul(handle);
-        let id = self.rules.prefix.parse(&handle).and_then(|number| self.jobs.by_number(number));
+        let number = self.rules.prefix.parse(&handle);
+        let id = number.and_then(|number| self.jobs.by_number(number));
+        if self.may_yet_come() && number.is_some() && id.is_none() {
+            return fx.defer(conn, Event::Request { conn, request: Request::GetStatus { handle } });
+        }
         let status = self.status_of(id);
         fx.send(conn, Reply::StatusRes { handle, status });
     }
@@ -331,6 +345,9 @@ impl Core {
             return;
         }
         let unique = until_nul(unique);
+        if self.may_yet_come() {
+            return fx.defer(conn, Event::Request { conn, request: Request::GetStatusUnique { unique } });
+        }
         let id = self.jobs.newest_by_unique(&unique);
         let clients = id.and_then(|id| self.jobs.get(id)).map_or(0, |job| job.watchers.len());
         fx.send(conn, Reply::StatusResUnique { unique, status: self.status_of(id), clients });

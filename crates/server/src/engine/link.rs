@@ -1,6 +1,6 @@
 //! The engine's side of every connection: where to write, what waits, who is to be woken.
 
-use super::outbox::Outbox;
+use super::queue::Queue;
 use conveyor_common::{ConnId, Millis};
 use std::io::{self, IoSlice};
 use std::task::Waker;
@@ -11,7 +11,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) writer: OwnedWriteHalf,
-    pub(super) outbox: Outbox,
+    pub(super) outbox: Queue,
     /// Its task, when it waits.
     pub(super) waker: Option<Waker>,
     /// Stands in the list of links to flush.
@@ -22,9 +22,20 @@ pub(super) struct Link {
     pub(super) progressed: Millis,
     /// It has to go, once its outbox is out or cannot be.
     pub(super) closing: Option<&'static str>,
+    /// What it asked cannot be answered yet: nothing else is taken from it.
+    pub(super) deferred: bool,
+    /// Its task waits for something else than its socket.
+    pub(super) paused: bool,
 }
 
 impl Link {
+    /// Makes its task look again when it waits for something else than its socket.
+    pub(super) fn resume(&mut self) {
+        if std::mem::take(&mut self.paused) {
+            self.wake();
+        }
+    }
+
     /// Makes its task look again.
     pub(super) fn wake(&self) {
         if let Some(waker) = &self.waker {
@@ -45,7 +56,7 @@ impl Link {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
             Err(_) => {
                 self.closing.get_or_insert("the peer is gone");
-                self.outbox = Outbox::default();
+                self.outbox = Queue::default();
                 self.wake();
                 return;
             }
@@ -74,13 +85,13 @@ fn write(writer: &OwnedWriteHalf, slices: &[IoSlice<'_>]) -> io::Result<usize> {
 #[derive(Debug)]
 pub(crate) struct Linger {
     writer: OwnedWriteHalf,
-    outbox: Outbox,
+    outbox: Queue,
 }
 
 impl Linger {
     /// Offers what is left to the peer until it is out or fails.
     pub(crate) async fn finish(mut self) {
-        while !self.outbox.is_empty() {
+        while !self.outbox.has_nothing_to_send() {
             match self.outbox.send(|slices| write(&self.writer, slices)) {
                 Ok(()) => return,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -95,7 +106,7 @@ impl Linger {
 
     /// Whether nothing is left to say.
     pub(crate) const fn is_empty(&self) -> bool {
-        self.outbox.is_empty()
+        self.outbox.has_nothing_to_send()
     }
 }
 
@@ -117,12 +128,14 @@ impl Links {
     pub(super) fn insert(&mut self, writer: OwnedWriteHalf, now: Millis) -> ConnId {
         let link = Box::new(Link {
             writer,
-            outbox: Outbox::default(),
+            outbox: Queue::default(),
             waker: None,
             touched: false,
             blocked: false,
             progressed: now,
             closing: None,
+            deferred: false,
+            paused: false,
         });
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());

@@ -9,15 +9,21 @@
 
 mod clock;
 mod flush;
+mod keep;
 mod link;
 mod outbox;
+mod queue;
 mod step;
 
 use crate::config::{Keepalive, Limits};
 use crate::core::{Core, Effects, Event, Peer, Rules};
+use crate::error::Error;
+use crate::store::{Flush, Opened};
 use bytes::BytesMut;
 use clock::Clock;
 use conveyor_common::{ConnId, HandlePrefix, Millis};
+use keep::Keep;
+pub use keep::Readiness;
 pub(crate) use link::Linger;
 use link::Links;
 use std::cell::RefCell;
@@ -25,7 +31,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// How often connections that take nothing are looked at, and the wall clock.
 const SWEEP_MS: u64 = 1000;
@@ -59,17 +65,40 @@ struct State {
     armed: Millis,
     /// Some socket may take nothing at the moment: idle connections are not looked at for nothing.
     some_blocked: bool,
+    /// Some connection may wait for the store to catch up.
+    some_paused: bool,
+    keep: Option<Keep>,
     /// Bytes queued since all outboxes together were last measured.
     queued_since_check: usize,
 }
 
 impl Engine {
     /// Makes the state and starts the ticker and the flusher on the current task set.
-    pub(crate) fn start(rules: Rules, limits: Limits, keepalive: Keepalive) -> Self {
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(crate) fn start(
+        rules: Rules,
+        limits: Limits,
+        keepalive: Keepalive,
+        store: Option<(Opened, Flush)>,
+        readiness: watch::Sender<Readiness>,
+    ) -> Result<Self, Error> {
         let clock = Clock::start();
+        let room = rules.queue_bytes;
+        let mut core = Core::new(rules.clone());
+        let mut kept = None;
+        if let Some((mut opened, flush)) = store {
+            std::mem::take(&mut opened.head).into_iter().for_each(|change| core.restore(change));
+            let functions = std::mem::take(&mut opened.functions);
+            core.handle(clock.now(), Event::Loading { functions }, &mut Effects::default());
+            readiness.send_replace(Readiness::Loading(0));
+            kept = Some(Keep::start(opened, flush, room, readiness)?);
+        }
+        let (keep, from_store) = kept.unzip();
         let state = State {
-            prefix: rules.prefix.clone(),
-            core: Core::new(rules),
+            prefix: rules.prefix,
+            core,
             effects: Effects::default(),
             clock,
             wall_offset_ms: 0,
@@ -80,13 +109,18 @@ impl Engine {
             flusher: None,
             armed: Millis(0),
             some_blocked: false,
+            some_paused: false,
+            keep,
             queued_since_check: 0,
         };
         let engine = Self { state: Rc::new(RefCell::new(state)), rearmed: Rc::default(), limits };
         engine.follow_wall_clock();
         tokio::task::spawn_local(engine.clone().tick_forever());
         tokio::task::spawn_local(engine.clone().flush_forever());
-        engine
+        if let Some(from_store) = from_store {
+            engine.listen_to(from_store);
+        }
+        Ok(engine)
     }
 
     /// How dead peers are found.
@@ -197,6 +231,7 @@ impl State {
 
     /// After events: wakes the tasks that have something to do now.
     fn settle(&mut self, rearmed: &Notify) {
+        self.hand_over();
         if self.core.next_deadline().is_some_and(|due| due < self.armed) {
             rearmed.notify_one();
         }

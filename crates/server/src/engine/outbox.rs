@@ -53,6 +53,12 @@ impl Outbox {
         self.pieces.push_back(bytes);
     }
 
+    /// Appends all of another outbox.
+    pub(crate) fn append(&mut self, other: Self) {
+        other.pieces.into_iter().for_each(|piece| self.push_bytes(piece));
+        self.push_bytes(other.tail.freeze());
+    }
+
     /// Appends a packet that has no payload worth sharing.
     pub(crate) fn push_packet<B: AsRef<[u8]>>(&mut self, packet: &Response<B>) {
         let before = self.tail.len();

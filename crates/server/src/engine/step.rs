@@ -98,11 +98,21 @@ impl State {
         loop {
             let Some(link) = self.links.get_mut(conn) else { return Poll::Ready("forgotten") };
             if let Some(reason) = link.closing {
-                // What was said before the fault is still delivered; `disconnect` takes care of it.
-                return Poll::Ready(reason);
+                // What was said before the fault is still delivered, once it is decided; `disconnect` takes care of
+                // it.
+                link.paused = link.outbox.owes();
+                return if link.paused { Poll::Pending } else { Poll::Ready(reason) };
+            }
+            if link.deferred || link.outbox.owes_many() {
+                link.paused = true;
+                return Poll::Pending;
             }
             // A peer that does not read its answers is not asked for more questions.
             if link.blocked && link.outbox.len() > pause_bytes {
+                return Poll::Pending;
+            }
+            if self.is_behind() {
+                self.pause(conn);
                 return Poll::Pending;
             }
             if turn.packets == 0 || turn.bytes == 0 {
@@ -115,7 +125,7 @@ impl State {
             }
             match self.poll_read(cx, reader, feed) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(GOODBYE),
+                Poll::Ready(Ok(0) | Err(_)) => self.close(conn, GOODBYE),
                 Poll::Ready(Ok(read)) => {
                     turn.bytes = turn.bytes.saturating_sub(read);
                     feed.unfinished = true;
@@ -161,6 +171,9 @@ impl State {
                 Ok(Some(frame)) => {
                     if let Err(reason) = self.take_frame(now, conn, frame) {
                         return self.close(conn, reason);
+                    }
+                    if self.links.get_mut(conn).is_none_or(|link| link.deferred || link.outbox.owes_many()) {
+                        return;
                     }
                 }
                 Ok(None) => {
@@ -217,6 +230,22 @@ impl State {
         self.queued_since_check += link.outbox.len() - before;
     }
 
+    fn fill(&mut self, conn: ConnId, ticket: u64, reply: Reply) {
+        let Some(link) = self.links.touch(conn) else { return };
+        let before = link.outbox.len();
+        link.outbox.fill(&self.prefix, ticket, reply);
+        link.resume();
+        self.queued_since_check += link.outbox.len().saturating_sub(before);
+    }
+
+    /// Reads nothing more from a connection until the store has caught up.
+    fn pause(&mut self, conn: ConnId) {
+        self.some_paused = true;
+        if let Some(link) = self.links.get_mut(conn) {
+            link.paused = true;
+        }
+    }
+
     fn close(&mut self, conn: ConnId, reason: &'static str) {
         if let Some(link) = self.links.touch(conn) {
             link.closing.get_or_insert(reason);
@@ -229,8 +258,15 @@ impl State {
         for effect in effects.drain() {
             match effect {
                 Effect::Send { conn, reply } => self.queue(conn, reply),
-                // Without a store nothing outlives the process.
-                Effect::Append(_) => {}
+                Effect::Append(change) => self.note_change(change),
+                Effect::Hold { conn, ticket } => {
+                    if let Some(link) = self.links.get_mut(conn) {
+                        link.outbox.hold(ticket);
+                    }
+                }
+                Effect::Fill { conn, ticket, reply } => self.fill(conn, ticket, reply),
+                Effect::Fetch { number, priority } => self.fetch(number, priority),
+                Effect::Defer { conn, event } => self.defer(conn, *event),
                 Effect::Close { conn, reason } => self.close(conn, reason),
                 Effect::Note(note) => self.log(note),
             }
@@ -247,6 +283,11 @@ impl State {
                 let handle = self.prefix.write(job);
                 let handle = String::from_utf8_lossy(handle.as_bytes());
                 tracing::warn!(%handle, ?unique, "dropped job: lost with its worker too often");
+            }
+            Note::PayloadLost { job } => {
+                let handle = self.prefix.write(job);
+                let handle = String::from_utf8_lossy(handle.as_bytes());
+                tracing::error!(%handle, "the payload of a stored job cannot be read: it is tried again in a minute");
             }
             Note::JobTimedOut { job, conn } => {
                 let handle = self.prefix.write(job);

@@ -1,0 +1,62 @@
+//! The data directory: one server at a time.
+
+use super::StoreError;
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Holds the lock. Its owner stands in it.
+const LOCK: &str = "lock";
+
+/// The queue.
+const QUEUE: &str = "queue.db";
+
+/// A directory that nobody else uses for as long as this lives. The lock goes with the process, however it ends.
+#[derive(Debug)]
+pub struct DataDirectory {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataDirectory {
+    /// Makes the directory if need be, and takes it.
+    ///
+    /// # Errors
+    /// It cannot be written to, or another server has it.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let failed = |source: io::Error| StoreError::Directory { path: path.to_owned(), source };
+        // Payloads are nobody else's business.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut lock = options.open(path.join(LOCK)).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let owner = lock.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+                return Err(StoreError::InUse { path: path.to_owned(), owner });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let named = lock
+            .set_len(0)
+            .and_then(|()| lock.seek(SeekFrom::Start(0)))
+            .and_then(|_| writeln!(lock, "{}", std::process::id()));
+        named.map_err(failed)?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// The file of the queue.
+    #[must_use]
+    pub fn queue(&self) -> PathBuf {
+        self.path.join(QUEUE)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}

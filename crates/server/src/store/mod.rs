@@ -1,0 +1,97 @@
+//! Where background jobs outlive the process.
+//!
+//! A [`Store`] applies batches of the core's changes; a [`Loader`] reads the jobs of an earlier process; a
+//! [`Fetcher`] reads single payloads that were left to the store. Each has a thread of its own: see `committer`
+//! and `reader`. What the three promise together is written down, and checked for every store, in
+//! `tests/store`.
+
+mod committer;
+mod directory;
+mod error;
+mod reader;
+pub mod sqlite;
+
+pub use directory::DataDirectory;
+pub use error::StoreError;
+
+pub(crate) use committer::{Committer, Progress};
+pub(crate) use reader::{Fetched, Loading, Reader};
+
+use crate::core::{Change, StoredJob};
+use bytes::Bytes;
+use conveyor_common::{JobNumber, Priority};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// When a change counts as stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flush {
+    /// When it is on the medium. Submissions wait for that.
+    Each,
+    /// At once; it is on the medium at most about so much later.
+    Every(Duration),
+    /// At once; when it is on the medium is up to the system. It survives the process, not the machine.
+    Never,
+}
+
+/// Which store, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// Directory of the default store; made when it is not there.
+    pub directory: PathBuf,
+    /// When a change counts as stored.
+    pub flush: Flush,
+}
+
+/// Takes changes. Jobs are found by number and priority.
+pub trait Store: Send {
+    /// Makes all changes, in order, or none of them; after success they are as safe as [`Flush`] says.
+    ///
+    /// # Errors
+    /// They were not made. No other commit will be tried.
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// Ends in order: nothing of a failed commit may come to light later.
+    fn close(self: Box<Self>);
+}
+
+/// Reads the jobs of an earlier process: those of high priority first, within a priority the oldest first.
+pub trait Loader: Send {
+    /// The next jobs, and the priority of those behind them; none of those when these are the last. Payloads of
+    /// about `room` bytes in all are read along with the jobs, others stay in the store; `room` becomes less.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn next_jobs(&mut self, room: &mut usize) -> Result<(Vec<StoredJob>, Option<Priority>), StoreError>;
+}
+
+/// Reads single payloads.
+pub trait Fetcher: Send {
+    /// The payload of a job, if it is stored.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn fetch(&mut self, number: JobNumber, priority: Priority) -> Result<Option<Bytes>, StoreError>;
+}
+
+/// An open store.
+pub struct Opened {
+    /// Takes changes.
+    pub store: Box<dyn Store>,
+    /// Reads jobs.
+    pub loader: Box<dyn Loader>,
+    /// Reads payloads; none for a store that all payloads are read from at once.
+    pub fetcher: Option<Box<dyn Fetcher>>,
+    /// Changes to restore before anything else: reserved numbers, functions, their limits.
+    pub head: Vec<Change>,
+    /// Functions there may be jobs of.
+    pub functions: Vec<Bytes>,
+    /// What is to be held as long as the store is used.
+    pub guard: Option<DataDirectory>,
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opened").field("functions", &self.functions.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,90 @@
+//! The layout of the file, and how it is opened.
+
+use super::{BUSY, StoreError, explain};
+use crate::store::Flush;
+use rusqlite::Connection;
+use std::path::Path;
+
+/// Says that a file is ours: `Cnvy`.
+const APPLICATION_ID: i64 = 0x436e_7679;
+
+/// Version of the layout.
+const VERSION: i64 = 1;
+
+/// Pages of the log that are written back at once: 64 MiB.
+const CHECKPOINT_PAGES: i64 = 16_384;
+
+/// Page cache in KiB.
+const CACHE_KIB: i64 = 32_768;
+
+const LAYOUT: &str = "
+CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE functions (
+    id INTEGER PRIMARY KEY,
+    name BLOB NOT NULL UNIQUE,
+    high INTEGER NOT NULL DEFAULT 0,
+    normal INTEGER NOT NULL DEFAULT 0,
+    low INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY,
+    place INTEGER NOT NULL,
+    function INTEGER NOT NULL,
+    retries INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    uniq BLOB NOT NULL,
+    reducer BLOB,
+    payload BLOB NOT NULL
+) STRICT;
+CREATE VIEW queue AS
+SELECT jobs.id & 0x1fffffffffffffff AS number,
+    CAST(functions.name AS TEXT) AS function,
+    CASE jobs.id >> 61 WHEN 0 THEN 'high' WHEN 1 THEN 'normal' ELSE 'low' END AS priority,
+    CAST(jobs.uniq AS TEXT) AS uniq,
+    CASE jobs.start WHEN 0 THEN NULL ELSE datetime(jobs.start, 'unixepoch') END AS start,
+    jobs.retries AS retries,
+    length(jobs.payload) AS bytes
+FROM jobs JOIN functions ON functions.id = jobs.function;
+";
+
+/// Brings a connection into the state in which jobs are stored, and the file into the present layout.
+pub(super) fn prepare(connection: &Connection, path: &Path, flush: Flush) -> Result<(), StoreError> {
+    let explain = |error| explain(path, "open the stored queue", &error);
+    connection.busy_timeout(BUSY).map_err(explain)?;
+    let version: i64 =
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(explain)?;
+    let application: i64 =
+        connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(explain)?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(explain)?;
+    if application != APPLICATION_ID && (tables > 0 || application != 0) {
+        let what = "it is a database of another program".to_owned();
+        return Err(StoreError::Damaged { path: path.to_owned(), what });
+    }
+    if version > VERSION {
+        return Err(StoreError::Newer { path: path.to_owned(), version });
+    }
+    tune(connection, flush).map_err(explain)?;
+    if version == 0 {
+        let layout = format!(
+            "BEGIN IMMEDIATE;\n{LAYOUT}\nPRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {VERSION};\nCOMMIT;"
+        );
+        connection.execute_batch(&layout).map_err(explain)?;
+    }
+    Ok(())
+}
+
+fn tune(connection: &Connection, flush: Flush) -> rusqlite::Result<()> {
+    // The log is what is synced at each commit; the file itself only when the log is written back.
+    let synchronous = match flush {
+        Flush::Each | Flush::Every(_) => "FULL",
+        Flush::Never => "OFF",
+    };
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    // A drained queue gives its room back to the disk when the file is next opened and small enough.
+    connection.pragma_update(None, "journal_size_limit", CHECKPOINT_PAGES * 4096)?;
+    Ok(())
+}
