@@ -21,6 +21,7 @@ mod observer;
 mod profile;
 mod rig;
 mod rng;
+mod stored;
 mod wakeups;
 mod world;
 
@@ -32,6 +33,12 @@ const STEPS: u64 = 1_000_000;
 
 /// Steps of one world.
 const STEPS_PER_WORLD: u64 = 2_000;
+
+/// Steps of a world with a store.
+const STORED_STEPS: u64 = 1_500;
+
+/// Seeds of worlds with a store that failed once.
+const STORED_SEEDS: &[u64] = &[];
 
 /// Seeds of worlds that failed once.
 const FAILED_BEFORE: &str = include_str!("seeds.txt");
@@ -81,5 +88,33 @@ fn a_million_random_steps_keep_every_invariant() {
 fn seeds_that_failed_before_pass() {
     for line in FAILED_BEFORE.lines().filter(|line| !line.starts_with('#')) {
         World::new(line.trim().parse().unwrap()).run(STEPS_PER_WORLD);
+    }
+}
+
+#[test]
+fn what_is_accepted_is_done_whatever_the_store_does() {
+    let worlds = number_from("CONVEYOR_SIM_STEPS").unwrap_or(STEPS / 4) / STORED_STEPS;
+    let first = seed().wrapping_mul(1_000_003);
+    let mut sum = stored::Counts::default();
+    for world in STORED_SEEDS.iter().copied().chain((0..worlds).map(|n| first.wrapping_add(n))) {
+        let counts = stored::run(world, STORED_STEPS);
+        sum.lives += counts.lives;
+        sum.accepted += counts.accepted;
+        sum.refused += counts.refused;
+        sum.fetched += counts.fetched;
+        sum.deferred += counts.deferred;
+        sum.done += counts.done;
+    }
+    println!("{sum:?}");
+    // A world in which nothing of a kind happens would prove nothing about it.
+    for (what, count) in [
+        ("lives", sum.lives),
+        ("accepted", sum.accepted),
+        ("refused", sum.refused),
+        ("fetched", sum.fetched),
+        ("deferred", sum.deferred),
+        ("done", sum.done),
+    ] {
+        assert!(count > worlds, "{count} {what} in {worlds} worlds");
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Conn {
     pub(super) age: u64,
     pub(super) peer: Peer,
     pub(super) client_id: Bytes,
+    /// It is gone, and what it had is being taken back: nothing is said to it any more.
+    pub(super) leaving: bool,
     /// Wants WORK_EXCEPTION as such.
     pub(super) exceptions: bool,
     pub(super) abilities: Abilities,
@@ -52,6 +54,7 @@ impl Conn {
             age,
             peer,
             client_id: Bytes::from_static(b"-"),
+            leaving: false,
             exceptions,
             abilities: Abilities::default(),
             crew: None,

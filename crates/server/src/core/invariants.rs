@@ -37,9 +37,10 @@ impl Core {
             }
         }
         let behind = self.loading.iter().flat_map(|loading| loading.behind());
-        for id in self.journal.unstored().chain(behind) {
-            let waits = |job: &&Job| matches!(job.place, Place::Committing | Place::Behind);
-            if self.jobs.get(id).filter(waits).is_some() {
+        let behind = behind.map(|id| (id, Place::Behind));
+        let waiting = self.journal.unstored().map(|id| (id, Place::Committing)).chain(behind);
+        for (id, place) in waiting {
+            if self.jobs.get(id).is_some_and(|job| job.place == place) {
                 *places.entry(id).or_default() += 1;
             }
         }

@@ -207,7 +207,7 @@ impl Core {
 
     /// Fills the place that was kept for an answer, if somebody still waits for it.
     pub(super) fn answer(&self, conn: ConnId, ticket: u64, reply: Reply, fx: &mut Effects) {
-        if self.conns.get(conn).is_some() {
+        if self.conns.get(conn).is_some_and(|conn| !conn.leaving) {
             fx.fill(conn, ticket, reply);
         }
     }

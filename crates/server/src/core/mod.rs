@@ -226,9 +226,8 @@ impl Core {
 
     /// A connection is gone: its jobs go back, what it waited for may be abandoned.
     fn closed(&mut self, now: Millis, conn: ConnId, fx: &mut Effects) {
-        if self.conns.get(conn).is_none() {
-            return;
-        }
+        let Some(leaving) = self.conns.get_mut(conn) else { return };
+        leaving.leaving = true;
         self.leave_watched(conn);
         self.drop_abilities(now, conn, None, fx);
         self.leave_crew(conn);
