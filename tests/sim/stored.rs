@@ -486,7 +486,8 @@ impl World {
         if numbers.is_empty() || self.loading.is_some() {
             return;
         }
-        let number = *self.rng.pick(&numbers);
+        let fetched = self.fetches.first().map(|(number, _)| *number).filter(|_| self.rng.chance(50));
+        let number = fetched.unwrap_or(*self.rng.pick(&numbers));
         // Whoever has it goes on with it.
         self.ended.insert(number);
         if let Some(known) = self.known.get_mut(&number) {
