@@ -103,7 +103,7 @@ pub(crate) struct Args {
     pub(super) directory: Option<PathBuf>,
 
     #[command(flatten)]
-    pub(super) persistent: super::persistent::Args,
+    pub(super) persistent: super::persistent::PersistentArgs,
 
     /// Name in the server's list of workers
     #[arg(long, value_name = "NAME")]

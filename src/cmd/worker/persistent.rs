@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 /// Options that have a meaning with `--persistent` only.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct PersistentArgs {
     /// Keep the processes and feed each one job after another; the command speaks the protocol of docs/performer.md
     #[arg(long, requires = "command", conflicts_with_all = ["lines", "stripped_lines"])]
     pub(super) persistent: bool,
