@@ -1,6 +1,6 @@
 //! `conveyor worker --persistent` with the helpers for PHP, Python and sh, on both servers.
 
-use crate::support::{Peer, Process, Server, require, run, wait_for};
+use crate::support::{Peer, Process, Server, require, wait_for};
 use crate::wire;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -326,8 +326,10 @@ fn a_job_that_takes_too_long_fails_with_all_its_processes_and_the_next_one_is_do
         let mut client = server.connect();
         submit(&mut client, "work", b"slow");
         assert_eq!(outcome(&mut client).0, WORK_FAIL);
-        let left = run(Command::new("pgrep").args(["-f", "^sleep 987621"]));
-        assert!(left.stdout.is_empty(), "{}", String::from_utf8_lossy(&left.stdout));
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let sleeps =
+            |path: PathBuf| std::fs::read(path).is_ok_and(|line| line.starts_with(b"sleep\0987621\0"));
+        assert!(!processes.into_iter().any(|process| sleeps(process.path().join("cmdline"))));
         submit(&mut client, "work", b"quick");
         assert_eq!(outcome(&mut client), (wire::WORK_COMPLETE, b"done".to_vec()));
     });
@@ -351,6 +353,43 @@ fn told_to_end_it_lets_the_running_job_end_and_then_its_processes() {
         assert_eq!(worker.exit_code(), Some(0));
         assert!(directory.path().join("stopped").exists(), "the process was told, and went by itself");
     });
+}
+
+#[test]
+fn told_twice_it_gives_the_running_job_back_and_kills_its_process() {
+    on_both(|server| {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_str().unwrap();
+        let body = "import os, time\ndef work(job):\n    open('started', 'w').write(str(os.getpid()))\n    \
+                    time.sleep(3600)\nconveyor_performer.run(work)\n";
+        let program = python(directory.path(), body);
+        let mut worker = keep(server, "work", &["--directory", path], &["python3", &program]);
+        let mut client = server.connect();
+        submit(&mut client, "work", b"x");
+        let process = wait_for("the job runs", || lines(&directory.path().join("started")).pop());
+        // Two that are sent together may arrive as one.
+        wait_for("the end", || {
+            let ended = worker.child.try_wait().unwrap().is_some();
+            if !ended {
+                worker.signal("TERM");
+            }
+            ended.then_some(())
+        });
+        assert_eq!(worker.exit_code(), Some(0));
+        let proc = PathBuf::from(format!("/proc/{process}/cmdline"));
+        wait_for("the process is gone", || {
+            let line = std::fs::read(&proc).unwrap_or_default();
+            (!String::from_utf8_lossy(&line).contains(&program)).then_some(())
+        });
+        let _next = hire_to_say_done(server);
+        assert_eq!(outcome(&mut client), (wire::WORK_COMPLETE, b"done".to_vec()));
+    });
+}
+
+fn hire_to_say_done(server: &Server) -> Process {
+    let mut other = Command::new(env!("CARGO_BIN_EXE_conveyor"));
+    other.args(["worker", "-p", &server.port().to_string(), "-f", "work", "--", "printf", "done"]);
+    Process::spawn(&mut other)
 }
 
 /// As `gearman -w` without a command has it.
