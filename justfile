@@ -19,7 +19,7 @@ doc:
 soak:
     ./scripts/soak.sh
 
-# A parser under cargo-fuzz: frame, request, response, text, php or payload.
+# A parser under cargo-fuzz: frame, request, response, text, php, payload or performer.
 fuzz TARGET SECONDS:
     cargo +nightly fuzz run {{TARGET}} -- -max_total_time={{SECONDS}}
 

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 fail() { echo "scripts/test-deps.sh: $*" >&2; exit 1; }
 
 packages=(gearman-job-server gearman-tools libgearman-dev gcc libc6-dev make php-cli php-gearman libgearman-client-perl
-  python3 python3-venv nodejs npm valgrind)
+  python3 python3-venv nodejs npm valgrind dash)
 
 # A language that is there in another way (a version manager, a container image) is good enough.
 present() {
@@ -16,7 +16,7 @@ present() {
     python3 | python3-venv) python3 -c 'import venv, ensurepip' > /dev/null 2>&1 ;;
     nodejs) command -v node > /dev/null 2>&1 ;;
     npm) command -v npm > /dev/null 2>&1 ;;
-    make | valgrind) command -v "$1" > /dev/null 2>&1 ;;
+    make | valgrind | dash) command -v "$1" > /dev/null 2>&1 ;;
     gcc | libc6-dev) command -v cc > /dev/null 2>&1 ;;
     *) dpkg-query -W -f '${Status}' "$1" 2> /dev/null | grep -q 'ok installed' ;;
   esac

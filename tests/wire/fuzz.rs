@@ -56,6 +56,26 @@ const PARTS: [&[u8]; 16] = [
     b"{\"hex\":\"ff\"}",
 ];
 
+/// What a persistent command says.
+const SAYINGS: [&[u8]; 16] = [
+    b"ready 1\n",
+    b"ready 1 check pause\n",
+    b"progress 3 10\n",
+    b"data 5\na\nb\0c",
+    b"warning 0\n",
+    b"complete 3\nabc",
+    b"fail 2\nno",
+    b"exception 4096\n",
+    b"complete 4097\n",
+    b"data ",
+    b"18446744073709551616",
+    b"\n",
+    b"\r\n",
+    b" ",
+    b"-1",
+    b"007\n",
+];
+
 /// A generator that a seed repeats exactly (splitmix64).
 struct Random(u64);
 
@@ -101,6 +121,11 @@ impl Inputs {
 
     fn of_payloads(seed: u64, known: Vec<Vec<u8>>) -> Self {
         Self { random: Random(seed), known, words: &PARTS }
+    }
+
+    fn of_performers(seed: u64) -> Self {
+        let known = SAYINGS.iter().take(9).map(|saying| saying.to_vec()).collect();
+        Self { random: Random(seed), known, words: &SAYINGS }
     }
 
     fn next(&mut self) -> Vec<u8> {
@@ -216,6 +241,11 @@ fn fuzz_php_for_some_seconds() {
 #[test]
 fn fuzz_payload_for_some_seconds() {
     run("payload", targets::payload, |seed| Inputs::of_payloads(seed, payload::known()));
+}
+
+#[test]
+fn fuzz_performer_for_some_seconds() {
+    run("performer", targets::performer, Inputs::of_performers);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use conveyor_common::payload::php::{self, Key, Property, Value};
 use conveyor_common::payload::{Codec, ExecutionResult, Limits, TaskPayload};
 use conveyor_common::protocol::text::Command;
 use conveyor_common::protocol::{Decoder, Frame, FrameError, Magic, Opcode, Packet, Request, Response};
+use conveyor_worker::performer::frames::{Frames, HEADER_BYTES, Malformed, Message};
 
 /// Body limit for the decoders here, low enough for random lengths to meet it.
 const PACKET_LIMIT_BYTES: u64 = 1 << 20;
@@ -227,5 +228,53 @@ pub fn payload(data: &[u8]) {
             let bytes = codec.encode(&result, &limits).expect("what was read can be written");
             assert_eq!(codec.decode(&bytes.into(), &limits), Ok(result), "{codec}");
         }
+    }
+}
+
+/// Most bytes of a message here, low enough for random lengths to meet it.
+const MESSAGE_BYTES: usize = 4096;
+
+/// What a persistent command says in pieces, and what is wrong with it.
+fn messages(pieces: &[&[u8]]) -> (Vec<Message>, Option<Malformed>) {
+    let (mut frames, mut found) = (Frames::new(MESSAGE_BYTES), Vec::new());
+    for piece in pieces {
+        frames.input().extend_from_slice(piece);
+        loop {
+            match frames.take() {
+                Ok(Some(message)) => found.push(message),
+                Ok(None) => {
+                    let held = frames.input().len();
+                    assert!(
+                        held <= MESSAGE_BYTES.max(HEADER_BYTES),
+                        "{held} bytes are held without a message"
+                    );
+                    break;
+                }
+                Err(malformed) => return (found, Some(malformed)),
+            }
+        }
+    }
+    (found, None)
+}
+
+/// The messages of a persistent command are the same at any split, and what is held of an incomplete one is limited.
+pub fn performer(data: &[u8]) {
+    let whole = messages(&[data]);
+    for size in [1, 2, 3, 7, 255, 256, 257, 4096] {
+        let pieces: Vec<&[u8]> = data.chunks(size).collect();
+        assert_eq!(messages(&pieces), whole, "in pieces of {size} bytes");
+    }
+    let bytes: usize = whole.0.iter().map(body_bytes).sum();
+    assert!(bytes <= data.len(), "{bytes} bytes of messages from {}", data.len());
+}
+
+fn body_bytes(message: &Message) -> usize {
+    match message {
+        Message::Ready | Message::Progress { .. } => 0,
+        Message::Data(bytes)
+        | Message::Warning(bytes)
+        | Message::Complete(bytes)
+        | Message::Fail(bytes)
+        | Message::Exception(bytes) => bytes.len(),
     }
 }

@@ -9,6 +9,9 @@ pub enum Cancelled {
     Stopped,
     /// The connection to the server broke; the server gives the job to another.
     ServerLost,
+    /// Another job was given back to the server ([`Outcome::Return`](crate::Outcome::Return)), and with its connection
+    /// this one.
+    Returned,
     /// The job took longer than its function may.
     TimedOut,
     /// The job has ended already, and this is a part of it that was left running.
@@ -20,6 +23,7 @@ impl fmt::Display for Cancelled {
         f.write_str(match self {
             Self::Stopped => "the worker stops",
             Self::ServerLost => "the server was lost",
+            Self::Returned => "the job went back to the server",
             Self::TimedOut => "the job took too long",
             Self::Ended => "the job has ended",
         })

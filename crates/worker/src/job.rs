@@ -3,6 +3,7 @@
 use crate::error::Cancelled;
 use bytes::Bytes;
 use conveyor_common::protocol::Request;
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 /// How a job ended.
@@ -15,17 +16,27 @@ pub enum Outcome {
     /// It failed with this message; clients that did not ask for exceptions see a failure. One of them is not up
     /// to it: the `gearman` command of libgearman 1.1 waits for ever, with every server. For it, [`Outcome::Fail`].
     Exception(Bytes),
+    /// It was not done and goes back to the server, which gives it to another worker or to this one again, as often as
+    /// the server allows (`--job-retries`). The protocol knows one way: the connection that the job came by is closed,
+    /// once what was reported before has been sent, and opened again after `pause`. Other jobs of that connection go
+    /// back with it ([`Cancelled::Returned`]); with [`Worker::connection_per_job`](crate::Worker::connection_per_job)
+    /// there are none. Clients of foreground jobs wait on.
+    Return {
+        /// How long this worker stays away from the server on that connection.
+        pause: Duration,
+    },
 }
 
 impl Outcome {
-    /// The one packet that ends a job. WORK_EXCEPTION is as terminal as the others: the server makes
+    /// The one packet that ends a job, or the pause when it goes back. WORK_EXCEPTION is as terminal as the others: the server makes
     /// WORK_FAIL of it for clients that take no exceptions, and refuses a WORK_FAIL behind it.
-    pub(crate) fn report(self, handle: Bytes) -> Request {
-        match self {
+    pub(crate) fn report(self, handle: Bytes) -> Result<Request, Duration> {
+        Ok(match self {
             Self::Complete(payload) => Request::WorkComplete { handle, payload },
             Self::Fail => Request::WorkFail { handle },
             Self::Exception(payload) => Request::WorkException { handle, payload },
-        }
+            Self::Return { pause } => return Err(pause),
+        })
     }
 }
 

@@ -72,7 +72,7 @@ impl Layer for Timeout {
     }
 }
 
-/// Tries again what did not complete; what was cancelled is not tried again. What a try has reported stays reported.
+/// Tries again what did not complete; what was cancelled or given back is not tried again. What a try has reported stays reported.
 #[derive(Clone, Copy, Debug)]
 pub struct Retry {
     /// Tries in all; at least one is made.
@@ -89,7 +89,8 @@ impl Layer for Retry {
             async move {
                 for _ in 1..tries {
                     let outcome = inner.call(job.clone()).await;
-                    if matches!(outcome, Outcome::Complete(_)) || job.is_cancelled().is_some() {
+                    let ended = matches!(outcome, Outcome::Complete(_) | Outcome::Return { .. });
+                    if ended || job.is_cancelled().is_some() {
                         return outcome;
                     }
                     tokio::time::sleep(pause).await;
@@ -134,6 +135,7 @@ impl Layer for Trace {
                     Outcome::Complete(_) => "complete",
                     Outcome::Fail => "failed",
                     Outcome::Exception(_) => "exception",
+                    Outcome::Return { .. } => "returned",
                 };
                 tracing::debug!(?handle, ended, elapsed = ?start.elapsed(), "job ended");
                 outcome

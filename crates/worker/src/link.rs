@@ -83,6 +83,16 @@ struct Wire {
     waiting: Option<SlotFuture>,
     /// The slot of the GRAB under way, and until when it must be answered.
     asking: Option<(Slot, Instant)>,
+    /// A job goes back to the server, and so the connection closes, for so long.
+    to_return: Option<Duration>,
+}
+
+/// Why a connection was closed from this side.
+enum Left {
+    /// The worker ends.
+    Ended,
+    /// To give a job back; come again after this pause.
+    ToReturn(Duration),
 }
 
 impl Link {
@@ -101,7 +111,11 @@ impl Link {
                 Ok(Some(stream)) => {
                     pause = FIRST_PAUSE;
                     match self.serve(stream).await {
-                        Ok(()) => break,
+                        Ok(Left::Ended) => break,
+                        Ok(Left::ToReturn(pause)) => {
+                            self.wait(pause).await;
+                            continue;
+                        }
                         Err(error) => tracing::debug!(server = %self.address, %error, "lost the server"),
                     }
                     self.cancel_all(Cancelled::ServerLost);
@@ -143,27 +157,35 @@ impl Link {
         }
     }
 
-    /// Works on one connection until the worker ends; an error is a lost server.
-    async fn serve(&mut self, mut stream: TcpStream) -> io::Result<()> {
+    /// Works on one connection until the worker ends or a job goes back; an error is a lost server.
+    async fn serve(&mut self, mut stream: TcpStream) -> io::Result<Left> {
         let (mut reader, mut writer) = stream.split();
         let mut wire = Wire::new();
         self.connection += 1;
         self.introduce(&mut wire.output);
         loop {
+            if let Some(pause) = wire.to_return {
+                self.cancel_all(Cancelled::Returned);
+                self.flush(&mut wire, &mut writer).await?;
+                self.leave(reader, writer).await;
+                return Ok(Left::ToReturn(pause));
+            }
             let command = *self.stop.borrow_and_update();
             match command {
                 Command::Work => {}
-                Command::Now => return Ok(()),
+                Command::Now => return Ok(Left::Ended),
                 Command::Drain(_) => {
                     wire.session.drain();
                     wire.waiting = None;
                     let idle = wire.asking.is_none() && self.is_idle();
                     if idle && wire.output.is_empty() && wire.reports.is_empty() {
-                        return self.leave(reader, writer).await;
+                        self.leave(reader, writer).await;
+                        return Ok(Left::Ended);
                     }
                 }
             }
-            if wire.session.wants_slot() && wire.waiting.is_none() {
+            let may_ask = !self.shared.connection_per_job || self.is_idle();
+            if may_ask && wire.session.wants_slot() && wire.waiting.is_none() {
                 wire.waiting = Some(Box::pin(self.shared.clone().slot()));
             }
             let answer_until = wire.asking.as_ref().map(|(_, until)| *until);
@@ -199,7 +221,7 @@ impl Link {
 
     /// Closes so that nothing sent is lost: closing with something unread would reset the connection, and the
     /// server might not see the last report.
-    async fn leave(&mut self, mut reader: ReadHalf<'_>, mut writer: WriteHalf<'_>) -> io::Result<()> {
+    async fn leave(&mut self, mut reader: ReadHalf<'_>, mut writer: WriteHalf<'_>) {
         let closed = async {
             writer.shutdown().await?;
             let mut rest = [0; 1024];
@@ -214,7 +236,14 @@ impl Link {
             }
             _ = self.stop.wait_for(|command| *command == Command::Now) => {}
         }
-        Ok(())
+    }
+
+    /// Sends what jobs that have ended reported, before the connection closes.
+    async fn flush(&mut self, wire: &mut Wire, writer: &mut WriteHalf<'_>) -> io::Result<()> {
+        tokio::select! {
+            sent = tokio::time::timeout(GRACE, writer.write_all_buf(&mut wire.output)) => sent?,
+            _ = self.stop.wait_for(|command| *command == Command::Now) => Ok(()),
+        }
     }
 
     /// Says who the worker is and what it can do.
@@ -285,7 +314,10 @@ impl Link {
         started.job.cancel(Cancelled::Ended);
         if started.connection == self.connection {
             let handle: Bytes = started.job.handle().clone();
-            outcome.report(handle).encode(&mut wire.output);
+            match outcome.report(handle) {
+                Ok(report) => report.encode(&mut wire.output),
+                Err(pause) => wire.to_return = Some(pause),
+            }
         }
         // The slot is free from here on: the GRAB for the next job leaves together with this report.
         drop(started.slot);
@@ -321,6 +353,7 @@ impl Wire {
             sender,
             waiting: None,
             asking: None,
+            to_return: None,
         }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) id: Option<Bytes>,
     pub(crate) functions: BTreeMap<Bytes, Function>,
     pub(crate) stop: Stop,
+    /// A connection takes one job at a time.
+    pub(crate) connection_per_job: bool,
     slots: Arc<Semaphore>,
     /// What is left of the most jobs to do.
     budget: Option<Arc<Semaphore>>,
@@ -90,6 +92,7 @@ pub struct Worker {
     slots: usize,
     max_jobs: Option<u64>,
     idle: Option<Duration>,
+    connection_per_job: bool,
     stop: Stop,
 }
 
@@ -104,6 +107,7 @@ impl Worker {
             slots: 1,
             max_jobs: None,
             idle: None,
+            connection_per_job: false,
             stop: Stop::new(),
         }
     }
@@ -126,6 +130,14 @@ impl Worker {
     #[must_use]
     pub fn jobs(mut self, jobs: usize) -> Self {
         self.slots = jobs.clamp(1, Semaphore::MAX_PERMITS);
+        self
+    }
+
+    /// Opens as many connections to each server as there are jobs at a time, and takes one job at a time from each, so
+    /// that [`Outcome::Return`] gives back that job and no other.
+    #[must_use]
+    pub const fn connection_per_job(mut self) -> Self {
+        self.connection_per_job = true;
         self
     }
 
@@ -183,14 +195,18 @@ impl Worker {
             id: self.id,
             functions: self.functions,
             stop: self.stop,
+            connection_per_job: self.connection_per_job,
             slots: Arc::new(Semaphore::new(self.slots)),
             budget,
             max_jobs: self.max_jobs,
             activity: watch::Sender::default(),
         });
         let mut links = JoinSet::new();
+        let connections = if self.connection_per_job { self.slots } else { 1 };
         for address in self.addresses {
-            links.spawn(Link::new(shared.clone(), address).run());
+            for _ in 0..connections {
+                links.spawn(Link::new(shared.clone(), address.clone()).run());
+            }
         }
         let all = async { while links.join_next().await.is_some() {} };
         let idleness = async {

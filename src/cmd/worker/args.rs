@@ -11,11 +11,18 @@ Examples:
   conveyor worker -f resize --jobs 4 -- ./resize.sh        four at a time
   conveyor worker -f report --timeout-ms 60000 --memory-mib 500 -- php report.php
   conveyor worker -f lines -n -- grep ERROR                each line of the output sent at once
+  conveyor worker -f resize --persistent --jobs 4 -- php worker.php   four processes, fed one job after another
+  conveyor worker -f resize --persistent --max-jobs-per-process 500 -- python3 worker.py
+  conveyor worker -f show                                  no command: payloads to standard output, empty results
 
 The payload is the command's standard input, its standard output the result. With an exit code other than 0 the job fails,
 and the end of standard error says why. On descriptor 3 the command may
 report while it works, a line each: `progress 3 10`, `data TEXT`, `warning TEXT`. It finds the job as CONVEYOR_HANDLE,
 CONVEYOR_FUNCTION and CONVEYOR_UNIQUE. No shell is involved.
+
+With --persistent a process does one job after another: descriptors 3 and 4 carry jobs and results (docs/performer.md;
+helpers for PHP, Python and sh are in performers/), standard output is noise. A process that crashes is started again,
+after a pause, and its job goes back to the server. Limits of memory and CPU time are for the life of a process.
 
 TERM and INT let running jobs end; a second one gives them back to the server.
 
@@ -95,11 +102,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIRECTORY")]
     pub(super) directory: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(super) persistent: super::persistent::PersistentArgs,
+
     /// Name in the server's list of workers
     #[arg(long, value_name = "NAME")]
     pub(super) id: Option<String>,
 
-    /// Say what is done, on standard error
+    /// Say what is done, on standard error; with --persistent also what the processes write
     #[arg(long, short)]
     pub(super) verbose: bool,
 
@@ -111,8 +121,8 @@ pub(crate) struct Args {
     #[arg(long, short = 'H', action = ArgAction::Help)]
     help: Option<bool>,
 
-    /// The command and its arguments
-    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    /// The command and its arguments; without one, payloads are written to standard output
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
     pub(super) command: Vec<OsString>,
 }
 

@@ -1,22 +1,35 @@
-//! `conveyor worker`: a command for every job.
+//! `conveyor worker`: a command for every job, or processes fed with one job after another.
 
 mod args;
+mod persistent;
+mod print;
 
 pub(crate) use args::Args;
 
 use crate::logging::Log;
 use crate::settings::{LogTarget, Verbosity};
 use bytes::Bytes;
-use conveyor_worker::performer::{Command, Context, Ending, Limits, Output, Report};
+use conveyor_worker::performer::{Command, Context, Ending, Failure, Limits, Output, Report};
 use conveyor_worker::{Job, Outcome, Stop, Worker};
+use std::borrow::Cow;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-/// What all jobs have in common.
-struct Performer {
+/// What does the jobs.
+enum Performer {
+    /// Standard output.
+    Print,
+    /// A process a job.
+    Process(Process),
+    /// Processes that are kept.
+    Persistent(persistent::Performer),
+}
+
+/// What all jobs have in common that have a process each.
+struct Process {
     command: Command,
     limits: Limits,
     /// Failures are exceptions.
@@ -25,7 +38,11 @@ struct Performer {
 
 /// Works until it is told to stop.
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let verbosity = if args.verbose { Verbosity::Info } else { Verbosity::Error };
+    let verbosity = match (args.verbose, args.persistent.persistent) {
+        (false, _) => Verbosity::Error,
+        (true, false) => Verbosity::Info,
+        (true, true) => Verbosity::Debug,
+    };
     let _log = Log::start(&LogTarget::Stderr, verbosity);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = runtime.and_then(|runtime| runtime.block_on(work(args)));
@@ -39,20 +56,33 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 async fn work(args: &Args) -> std::io::Result<()> {
-    let worker = worker(args);
+    let performer = Arc::new(performer(args));
+    let worker = worker(args, &performer);
     let stop = worker.stop_handle();
     let (term, int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let ended = tokio::select! {
-        ended = worker.run() => ended,
-        never = stop_when_told(&stop, term, int) => never,
+    let at_once = watch::Sender::new(false);
+    let mut is_at_once = at_once.subscribe();
+    let working = async {
+        let ended = worker.run().await;
+        tracing::info!(?ended, "worker ended");
+        if let Performer::Persistent(performer) = &*performer {
+            tokio::select! {
+                () = performer.close() => {}
+                _ = is_at_once.wait_for(|at_once| *at_once) => {}
+            }
+        }
     };
-    tracing::info!(?ended, "worker ended");
+    tokio::select! {
+        () = working => {}
+        never = stop_when_told(&stop, &at_once, term, int) => never,
+    }
     Ok(())
 }
 
 /// The first signal lets running jobs end, the second gives them back.
 async fn stop_when_told<T>(
     stop: &Stop,
+    at_once: &watch::Sender<bool>,
     mut term: tokio::signal::unix::Signal,
     mut int: tokio::signal::unix::Signal,
 ) -> T {
@@ -63,6 +93,7 @@ async fn stop_when_told<T>(
         }
         if again {
             stop.now();
+            at_once.send_replace(true);
         } else {
             stop.drain();
         }
@@ -70,7 +101,7 @@ async fn stop_when_told<T>(
     std::future::pending().await
 }
 
-fn worker(args: &Args) -> Worker {
+fn worker(args: &Args, performer: &Arc<Performer>) -> Worker {
     let servers = match args.servers.as_slice() {
         [] => vec![format!("{}:{}", args.host, args.port)],
         servers => servers.to_vec(),
@@ -89,15 +120,26 @@ fn worker(args: &Args) -> Worker {
     if let Some(id) = &args.id {
         worker = worker.id(id.clone());
     }
-    let performer = Arc::new(performer(args));
+    if matches!(**performer, Performer::Persistent(_)) {
+        // So that a job whose process crashes goes back alone.
+        worker = worker.connection_per_job();
+    }
     for function in &args.functions {
-        let performer = Arc::clone(&performer);
-        worker = worker.function(function, move |job| perform(Arc::clone(&performer), job));
+        let performer = Arc::clone(performer);
+        worker = match *performer {
+            Performer::Print => worker.blocking(function, |job| print::perform(&job)),
+            Performer::Process(_) | Performer::Persistent(_) => {
+                worker.function(function, move |job| perform(Arc::clone(&performer), job))
+            }
+        };
     }
     worker
 }
 
 fn performer(args: &Args) -> Performer {
+    if args.command.is_empty() {
+        return Performer::Print;
+    }
     let mut words = args.command.iter().cloned();
     let command = Command {
         program: words.next().unwrap_or_default(),
@@ -117,45 +159,81 @@ fn performer(args: &Args) -> Performer {
         cpu_seconds: args.cpu_seconds,
         ..Limits::default()
     };
-    Performer { command, limits, exceptions: args.exceptions }
+    if args.persistent.persistent {
+        return Performer::Persistent(persistent::Performer::new(args, command, limits));
+    }
+    Performer::Process(Process { command, limits, exceptions: args.exceptions })
 }
 
-/// Runs the command for one job, and hands on what it reports.
 async fn perform(performer: Arc<Performer>, job: Job) -> Outcome {
-    let context = Context {
-        handle: job.handle().clone(),
-        function: job.function().clone(),
-        unique: job.unique().clone(),
-    };
-    let (sender, mut reports) = mpsc::channel(16);
-    let performing = performer.command.perform(&performer.limits, &context, job.payload().clone(), sender);
-    let relaying = async {
-        while let Some(report) = reports.recv().await {
-            match report {
-                Report::Progress { numerator, denominator } => job.progress(numerator, denominator).await,
-                Report::Data(data) => job.data(data).await,
-                Report::Warning(text) => job.warning(text).await,
+    match &*performer {
+        Performer::Print => print::perform(&job),
+        Performer::Process(process) => process.perform(job).await,
+        Performer::Persistent(persistent) => persistent.perform(job).await,
+    }
+}
+
+fn context(job: &Job) -> Context {
+    Context { handle: job.handle().clone(), function: job.function().clone(), unique: job.unique().clone() }
+}
+
+/// Hands on what a command reports, until it has ended.
+async fn relay(job: &Job, mut reports: mpsc::Receiver<Report>) {
+    while let Some(report) = reports.recv().await {
+        match report {
+            Report::Progress { numerator, denominator } => job.progress(numerator, denominator).await,
+            Report::Data(data) => job.data(data).await,
+            Report::Warning(text) => job.warning(text).await,
+        }
+    }
+}
+
+impl Process {
+    /// Runs the command for one job, and hands on what it reports.
+    async fn perform(&self, job: Job) -> Outcome {
+        let context = context(&job);
+        let (sender, reports) = mpsc::channel(16);
+        let performing = self.command.perform(&self.limits, &context, job.payload().clone(), sender);
+        // When the job is taken away its command ends with the future.
+        let ending = tokio::select! {
+            (ending, ()) = async { tokio::join!(performing, relay(&job, reports)) } => ending,
+            reason = job.cancelled() => {
+                tracing::info!(job = %String::from_utf8_lossy(job.handle()), %reason, "given up");
+                return Outcome::Fail;
+            }
+        };
+        let verdict = Verdict { job: &job, exceptions: self.exceptions };
+        match ending {
+            Ending::Complete(result) => Outcome::Complete(result),
+            Ending::Failed(failure) => {
+                verdict.log(&failure);
+                verdict.failed(Bytes::from(failure.to_string())).await
             }
         }
-    };
-    // When the job is taken away its command ends with the future.
-    let ending = tokio::select! {
-        (ending, ()) = async { tokio::join!(performing, relaying) } => ending,
-        reason = job.cancelled() => {
-            tracing::info!(job = %String::from_utf8_lossy(job.handle()), %reason, "given up");
-            return Outcome::Fail;
+    }
+}
+
+/// How a job fails.
+struct Verdict<'a> {
+    job: &'a Job,
+    exceptions: bool,
+}
+
+impl Verdict<'_> {
+    fn name(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.job.handle())
+    }
+
+    fn log(&self, failure: &Failure) {
+        tracing::info!(job = %self.name(), reason = %failure.reason, "failed");
+    }
+
+    /// By an exception, or by a warning and a plain failure.
+    async fn failed(&self, message: Bytes) -> Outcome {
+        if self.exceptions {
+            return Outcome::Exception(message);
         }
-    };
-    match ending {
-        Ending::Complete(result) => Outcome::Complete(result),
-        Ending::Failed(failure) => {
-            tracing::info!(job = %String::from_utf8_lossy(job.handle()), reason = %failure.reason, "failed");
-            let message = Bytes::from(failure.to_string());
-            if performer.exceptions {
-                return Outcome::Exception(message);
-            }
-            job.warning(message).await;
-            Outcome::Fail
-        }
+        self.job.warning(message).await;
+        Outcome::Fail
     }
 }

@@ -83,6 +83,19 @@ impl Tail {
         }
     }
 
+    /// Adds what was read elsewhere.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        if self.bytes.len() > 2 * self.limit {
+            self.shorten();
+        }
+    }
+
+    /// Everything so far, which is forgotten.
+    pub(super) fn take(&mut self) -> Bytes {
+        std::mem::replace(self, Self::new(self.limit)).into_bytes()
+    }
+
     fn shorten(&mut self) {
         let surplus = self.bytes.len().saturating_sub(self.limit);
         self.bytes.advance(surplus);

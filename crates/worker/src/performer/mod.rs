@@ -1,18 +1,26 @@
-//! Jobs done by other programs: one command a job.
+//! Jobs done by other programs: one process a job ([`Command::perform`]), or one after the other by processes that are
+//! kept ([`Persistent`]).
 //!
-//! The payload is the command's standard input, its standard output is the result. What it says on the way, it
+//! With a process a job, the payload is the command's standard input, its standard output is the result. What it says on the way, it
 //! writes to descriptor 3, a line each (see [`Reports`]). A job whose command fails, fails with the last of what
 //! the command wrote to standard error.
 
 mod capture;
+pub mod frames;
+mod group;
+mod kept;
+mod noise;
+mod persistent;
 mod process;
 mod reports;
 
+pub use persistent::{Keeping, Persistent, Reply};
 pub use process::{Command, Context, Limits, Output};
 pub use reports::{Report, Reports};
 
 use bytes::Bytes;
 use std::fmt;
+use std::time::Duration;
 
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +36,8 @@ pub enum Ending {
 pub struct Failure {
     /// Why.
     pub reason: Reason,
-    /// The end of standard error, at most [`Limits::stderr_bytes`], without blanks at its end.
+    /// The end of standard error, at most [`Limits::stderr_bytes`], without blanks at its end. Of a kept process, the
+    /// end of standard output and standard error together.
     pub stderr: Bytes,
 }
 
@@ -45,6 +54,10 @@ pub enum Reason {
     TimedOut,
     /// It wrote more than [`Limits::output_bytes`] and was stopped.
     TooMuchOutput,
+    /// It broke the protocol of persistent commands and was stopped.
+    Malformed(frames::Malformed),
+    /// It did not say `ready` for so long and was stopped.
+    NotReady(Duration),
     /// Its state was lost; holds the system's words.
     Lost(String),
 }
@@ -57,6 +70,13 @@ impl fmt::Display for Reason {
             Self::Signal(signal) => write!(f, "ended by signal {signal}"),
             Self::TimedOut => f.write_str("ran too long and was stopped"),
             Self::TooMuchOutput => f.write_str("wrote too much and was stopped"),
+            Self::Malformed(malformed) => write!(f, "broke the protocol: {malformed}"),
+            Self::NotReady(waited) => write!(
+                f,
+                "did not write \"ready {}\" to descriptor 3 within {} ms",
+                frames::VERSION,
+                waited.as_millis()
+            ),
             Self::Lost(error) => write!(f, "was lost: {error}"),
         }
     }

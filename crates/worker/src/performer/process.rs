@@ -1,11 +1,12 @@
 //! One process for one job.
 
 use super::capture::{Cut, Overflow, Tail, Whole, feed, read_some};
+use super::group::Group;
 use super::reports::{Report, Reports};
 use super::{Ending, Failure, Reason};
 use bytes::{Bytes, BytesMut};
 use command_fds::{CommandFdExt, FdMapping};
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
+use rustix::process::Signal;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -93,31 +94,6 @@ pub struct Context {
     pub unique: Bytes,
 }
 
-/// Everything that a command started, ended when nobody waits for it any more.
-struct Group {
-    leader: Option<Pid>,
-}
-
-impl Group {
-    fn of(child: &Child) -> Self {
-        let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
-        Self { leader: pid.and_then(Pid::from_raw) }
-    }
-
-    /// Signals all of it. That nobody is left is no failure.
-    fn signal(&self, signal: Signal) {
-        if let Some(leader) = self.leader {
-            let _ = kill_process_group(leader, signal);
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
-    }
-}
-
 impl Command {
     /// Runs the command for one job. What it reports on the way goes to `reports`; while nobody takes it, the
     /// command waits. Dropping the future ends the command and all that it started.
@@ -130,7 +106,7 @@ impl Command {
     ) -> Ending {
         let started = self.start(context).and_then(|(child, pipe)| {
             let group = Group::of(&child);
-            limits.apply(&group)?;
+            group.apply(limits)?;
             Ok((child, group, pipe))
         });
         let (mut child, group, pipe) = match started {
@@ -176,22 +152,27 @@ impl Command {
 
     fn start(&self, context: &Context) -> io::Result<(Child, pipe::Receiver)> {
         let (reader, writer) = io::pipe()?;
-        let mut command = std::process::Command::new(&self.program);
-        command
-            .args(&self.arguments)
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .envs(context.variables())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
-        if let Some(directory) = &self.directory {
-            command.current_dir(directory);
-        }
+        let mut command = self.prepared();
+        command.envs(context.variables()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mapping = FdMapping { parent_fd: writer.into(), child_fd: REPORTS_FD };
         command.fd_mappings(vec![mapping]).map_err(io::Error::other)?;
         let child = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
         Ok((child, pipe::Receiver::from_owned_fd(reader.into())?))
+    }
+}
+
+impl Command {
+    /// What both ways of running it have in common: all but descriptors.
+    pub(super) fn prepared(&self) -> std::process::Command {
+        let mut command = std::process::Command::new(&self.program);
+        command
+            .args(&self.arguments)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .process_group(0);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        command
     }
 }
 
@@ -208,22 +189,6 @@ impl Context {
             .map(|(name, value)| (name, value.iter().copied().take_while(|byte| *byte != 0).collect()))
             .map(|(name, value): (_, Vec<u8>)| (name, OsString::from_vec(value)))
             .into_iter()
-    }
-}
-
-impl Limits {
-    /// Sets the limits of a command that has just started and still waits for its payload.
-    fn apply(&self, group: &Group) -> io::Result<()> {
-        let limit = |resource, value: Option<u64>| match value {
-            Some(value) => {
-                let both = Rlimit { current: Some(value), maximum: Some(value) };
-                prlimit(group.leader, resource, both).map(drop)
-            }
-            None => Ok(()),
-        };
-        limit(Resource::As, self.memory_bytes)?;
-        limit(Resource::Cpu, self.cpu_seconds)?;
-        Ok(())
     }
 }
 
@@ -281,7 +246,7 @@ async fn wait(
 }
 
 /// Why a command with this status has failed, if it has.
-fn reason(status: ExitStatus) -> Option<Reason> {
+pub(super) fn reason(status: ExitStatus) -> Option<Reason> {
     match (status.code(), status.signal()) {
         (Some(0), _) => None,
         (Some(code), _) => Some(Reason::Code(code)),
