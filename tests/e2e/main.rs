@@ -14,6 +14,7 @@ mod all_in_one;
 mod bench;
 mod fair;
 mod hostile;
+mod pid_file;
 mod process;
 mod stock_tools;
 mod stubborn;

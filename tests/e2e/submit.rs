@@ -152,6 +152,26 @@ fn events_are_json_and_exit_codes_tell_failures_from_the_unknown() {
         server.status().iter().any(|row| row.0 == "later" && row.1 == 1).then_some(())
     });
 
+    // A wrong time is wrong usage; TZ is that of a machine.
+    let at = |zone: &str, time: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_conveyor"));
+        command.env("TZ", zone).args(["client", "submit", "-p", &server.port().to_string()]);
+        run(command.args(["-f", "then", "-b", "x", "--at", time]))
+    };
+    for (zone, time, code, said) in [
+        ("CET-1CEST,M3.5.0,M10.5.0/3", "tomorrow 03:00", 0, ""),
+        ("Europe/Berlin", "2100-01-01 03:00", 0, ""),
+        ("No/Where", "2100-01-01 03:00", 2, "set TZ"),
+        ("No/Where", "2100-01-01T03:00:00+01:00", 0, ""),
+        ("No/Where", "in 3 days", 0, ""),
+        ("UTC", "2001-01-01 03:00", 2, "is past"),
+        ("UTC", "some day", 2, "'monday 09:00'"),
+    ] {
+        let output = at(zone, time);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{zone} {time}: {stderr}");
+        assert!(stderr.contains(said), "{zone} {time}: {stderr}");
+    }
     assert_eq!(submit(&server, &["x"], b"").status.code(), Some(2));
     let port = server.port();
     drop(server);

@@ -62,9 +62,10 @@ pub(super) struct Submit {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["high", "low"], value_parser = priority)]
     pub(super) priority: Option<Priority>,
 
-    /// Start time: @SECONDS since 1970-01-01 UTC, or +N with s, m, h or d behind it from now; implies --background
-    #[arg(long, value_name = "TIME", value_parser = super::input::moment)]
-    pub(super) at: Option<super::input::Moment>,
+    /// Start time, implies --background: 'tomorrow 03:00', 'monday 09:00', 03:00, '2026-12-01 03:00', RFC 3339, 'in 10
+    /// minutes', +N with s, m, h or d, or @SECONDS since 1970-01-01 UTC
+    #[arg(long, value_name = "TIME", value_parser = super::moment::moment)]
+    pub(super) at: Option<super::moment::Moment>,
 
     /// One job a line of the payload
     #[arg(long = "lines", short = 'n')]
@@ -106,6 +107,10 @@ pub(super) struct Submit {
     /// Say more: handles of created jobs, and a summary
     #[arg(long, short)]
     pub(super) verbose: bool,
+
+    /// Write the process id to this file while it runs
+    #[arg(long, short = 'i', value_name = "FILE")]
+    pub(super) pid_file: Option<PathBuf>,
 
     /// Print this help
     #[arg(long, short = 'H', action = ArgAction::Help)]

@@ -2,6 +2,7 @@
 
 mod args;
 mod input;
+mod moment;
 mod output;
 mod submit;
 

@@ -3,6 +3,7 @@
 use super::args::Submit;
 use super::input::Payloads;
 use super::output::{Ending, Text, Writer};
+use crate::cmd::pid_file::PidFile;
 use bytes::Bytes;
 use conveyor_client::{Client, Error, Job, JobHandle, Options, Unique};
 use conveyor_common::Priority;
@@ -52,6 +53,10 @@ impl Counts {
 
 /// Runs `conveyor client submit`.
 pub(super) fn run(args: &Submit) -> ExitCode {
+    let _pid_file = match args.pid_file.as_deref().map(PidFile::write).transpose() {
+        Ok(file) => file,
+        Err(message) => return complain(&message),
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("cannot start: {error}")),

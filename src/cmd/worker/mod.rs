@@ -4,6 +4,7 @@ mod args;
 
 pub(crate) use args::Args;
 
+use crate::cmd::pid_file::PidFile;
 use crate::logging::Log;
 use crate::settings::{LogTarget, Verbosity};
 use bytes::Bytes;
@@ -27,6 +28,13 @@ struct Performer {
 pub(crate) fn run(args: &Args) -> ExitCode {
     let verbosity = if args.verbose { Verbosity::Info } else { Verbosity::Error };
     let _log = Log::start(&LogTarget::Stderr, verbosity);
+    let _pid_file = match args.pid_file.as_deref().map(PidFile::write).transpose() {
+        Ok(file) => file,
+        Err(message) => {
+            eprintln!("conveyor worker: {message}");
+            return ExitCode::FAILURE;
+        }
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = runtime.and_then(|runtime| runtime.block_on(work(args)));
     match ended {
