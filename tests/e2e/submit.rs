@@ -181,3 +181,43 @@ fn events_are_json_and_exit_codes_tell_failures_from_the_unknown() {
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stderr).contains("conveyor server"), "{}", text(&output.stderr));
 }
+
+/// With `--wait`, a background job is asked for until it is gone.
+fn waits(server: &Server) {
+    let directory = tempfile::tempdir().unwrap();
+    let go = directory.path().join("go");
+    let script = format!("while [ ! -e {} ]; do sleep 0.01; done", go.display());
+    let _worker = worker(server, "gated", &script);
+    for args in [&["-b", "--wait", "-v", "x"][..], &["--at", "now", "--wait", "-v", "x"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_conveyor"));
+        command.args(["client", "submit", "-p", &server.port().to_string(), "-f", "gated"]).args(args);
+        let mut client = Process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+        wait_for("the job runs", || {
+            server.status().iter().any(|row| row.0 == "gated" && row.2 == 1).then_some(())
+        });
+        assert!(client.child.try_wait().unwrap().is_none(), "it waits");
+        std::fs::write(&go, "").unwrap();
+        assert_eq!(client.exit_code(), Some(0));
+        let said = client.child.stderr.take().unwrap();
+        let said = std::io::read_to_string(said).unwrap();
+        assert!(said.contains("Task gone: H:") && said.contains("leave no outcome"), "{said}");
+        std::fs::remove_file(&go).unwrap();
+    }
+    let late = submit(server, &["-f", "gated", "--at", "in 1 day", "--wait", "-t", "300", "x"], b"");
+    assert_eq!(late.status.code(), Some(3), "{}", text(&late.stderr));
+    assert!(text(&late.stderr).contains("has not ended within 300 ms"), "{}", text(&late.stderr));
+    std::fs::write(&go, "").unwrap();
+    let plain = submit(server, &["-f", "gated", "--wait", "x"], b"");
+    assert_eq!((plain.status.code(), text(&plain.stderr)), (Some(0), String::new()));
+}
+
+#[test]
+fn background_jobs_can_be_waited_for() {
+    waits(&Server::conveyor(&[]));
+}
+
+#[test]
+fn background_jobs_of_gearmand_can_be_waited_for_too() {
+    require(GEARMAND);
+    waits(&Server::gearmand(&[]));
+}

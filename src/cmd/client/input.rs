@@ -5,6 +5,7 @@ use bytes::Bytes;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Longest line that is a payload, in bytes: what a server takes at most by default.
 const LINE_BYTES: u64 = 256 << 20;
@@ -41,6 +42,14 @@ impl Payloads {
         Ok(Self::Given(vec![Bytes::from(whole)].into_iter()))
     }
 
+    /// The jobs that they are for so many functions, where that is known.
+    pub(super) fn count(&self, functions: usize) -> Option<u64> {
+        match self {
+            Self::Given(given) => u64::try_from(given.len().saturating_mul(functions)).ok(),
+            Self::Lines { .. } => None,
+        }
+    }
+
     /// The next payload.
     pub(super) fn next(&mut self) -> Result<Option<Bytes>, String> {
         match self {
@@ -63,4 +72,20 @@ impl Payloads {
             }
         }
     }
+}
+
+/// The lines of a file.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn lines(path: &Path) -> io::Result<u64> {
+    let mut file = File::open(path)?;
+    let (mut chunk, mut ends, mut last) = (vec![0; 1 << 16], 0_u64, b'\n');
+    loop {
+        let read = file.read(&mut chunk)?;
+        let Some(part @ [.., end]) = chunk.get(..read) else { break };
+        ends += part.iter().filter(|byte| **byte == b'\n').count() as u64;
+        last = *end;
+    }
+    Ok(ends + u64::from(last != b'\n'))
 }
