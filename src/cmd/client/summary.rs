@@ -49,7 +49,6 @@ impl Summary {
         let Self { done, failed, unknown, slowest } = self;
         let jobs = self.jobs();
         // Numbers of jobs are far below what a float tells apart.
-        #[allow(clippy::cast_precision_loss, reason = "see above")]
         let rate = jobs as f64 / elapsed.as_secs_f64().max(0.001);
         let slowest = slowest.map_or_else(String::new, |(number, took)| {
             format!(", slowest {:.3} s (job {number})", took.as_secs_f64())
