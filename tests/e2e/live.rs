@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
 /// A worker whose jobs report a half, and end when they may.
@@ -63,7 +63,7 @@ impl Terminal {
         tcsetwinsize(&master, size).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
         let end = OpenOptions::new().read(true).write(true).open(name).unwrap();
-        let (sender, chunks) = channel();
+        let (sender, chunks) = sync_channel(10_000);
         // It ends when nobody has the other end any more.
         std::thread::spawn(move || {
             let mut master = File::from(master);

@@ -220,6 +220,6 @@ fn background_jobs_can_be_waited_for() {
 #[test]
 fn background_jobs_of_gearmand_can_be_waited_for_too() {
     require(GEARMAND);
-    // It wakes nobody for a job with a start time, so that one would be done at some time or other.
+    // It wakes nobody when a start time has come: such a job would be done at some time or other.
     waits(&Server::gearmand(&[]), &[&["-b"]]);
 }
