@@ -5,5 +5,6 @@ pub(crate) mod all_in_one;
 pub(crate) mod bench;
 pub(crate) mod client;
 pub(crate) mod conformance;
+mod pid_file;
 pub(crate) mod server;
 pub(crate) mod worker;

@@ -1,13 +1,12 @@
 //! `conveyor server`: the job server in the foreground.
 
+use crate::cmd::pid_file::PidFile;
 use crate::logging::Log;
 use crate::settings::{self, Given, Settings, Verbosity};
 use crate::storage::{Otherwise, StorageArgs};
 use crate::{port_owner, signals};
 use conveyor_server::core::Compat;
 use conveyor_server::{Error, Server};
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -203,30 +202,4 @@ fn raise_descriptor_limit(wanted: u64) -> Result<(), String> {
     }
     setrlimit(Resource::Nofile, limit)
         .map_err(|error| format!("cannot raise the limit of open files to {wanted}: {error}"))
-}
-
-/// The file with the process id; gone when the process ends in order.
-#[derive(Debug)]
-struct PidFile(PathBuf);
-
-impl PidFile {
-    fn write(path: &Path) -> Result<Self, String> {
-        let failed = |error: io::Error| format!("cannot write the pid file {}: {error}", path.display());
-        match fs::symlink_metadata(path) {
-            Ok(found) if !found.is_file() => {
-                return Err(format!("the pid file {} is not a plain file: choose another", path.display()));
-            }
-            Ok(_) => fs::remove_file(path).map_err(failed)?,
-            Err(_) => {}
-        }
-        fs::write(path, format!("{}\n", std::process::id())).map_err(failed)?;
-        Ok(Self(path.to_owned()))
-    }
-}
-
-impl Drop for PidFile {
-    fn drop(&mut self) {
-        // Nobody is left to tell.
-        let _ = fs::remove_file(&self.0);
-    }
 }

@@ -14,7 +14,10 @@ mod all_in_one;
 mod bench;
 mod fair;
 mod hostile;
+mod live;
+mod many;
 mod persistent;
+mod pid_file;
 mod process;
 mod stock_tools;
 mod stubborn;
@@ -36,5 +39,7 @@ pub(crate) mod wire {
     pub(crate) const ECHO_RES: u32 = 17;
     pub(crate) const SUBMIT_JOB_BG: u32 = 18;
     pub(crate) const ERROR: u32 = 19;
+    pub(crate) const OPTION_REQ: u32 = 26;
+    pub(crate) const OPTION_RES: u32 = 27;
     pub(crate) const SUBMIT_JOB_EPOCH: u32 = 36;
 }

@@ -152,6 +152,26 @@ fn events_are_json_and_exit_codes_tell_failures_from_the_unknown() {
         server.status().iter().any(|row| row.0 == "later" && row.1 == 1).then_some(())
     });
 
+    // A wrong time is wrong usage; TZ is that of a machine.
+    let at = |zone: &str, time: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_conveyor"));
+        command.env("TZ", zone).args(["client", "submit", "-p", &server.port().to_string()]);
+        run(command.args(["-f", "then", "-b", "x", "--at", time]))
+    };
+    for (zone, time, code, said) in [
+        ("CET-1CEST,M3.5.0,M10.5.0/3", "tomorrow 03:00", 0, ""),
+        ("Europe/Berlin", "2100-01-01 03:00", 0, ""),
+        ("No/Where", "2100-01-01 03:00", 2, "set TZ"),
+        ("No/Where", "2100-01-01T03:00:00+01:00", 0, ""),
+        ("No/Where", "in 3 days", 0, ""),
+        ("UTC", "2001-01-01 03:00", 2, "is past"),
+        ("UTC", "some day", 2, "'monday 09:00'"),
+    ] {
+        let output = at(zone, time);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{zone} {time}: {stderr}");
+        assert!(stderr.contains(said), "{zone} {time}: {stderr}");
+    }
     assert_eq!(submit(&server, &["x"], b"").status.code(), Some(2));
     let port = server.port();
     drop(server);
@@ -160,4 +180,46 @@ fn events_are_json_and_exit_codes_tell_failures_from_the_unknown() {
         .arg(port.to_string()));
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stderr).contains("conveyor server"), "{}", text(&output.stderr));
+}
+
+/// With `--wait`, a background job is asked for until it is gone.
+fn waits(server: &Server, starts: &[&[&str]]) {
+    let directory = tempfile::tempdir().unwrap();
+    let go = directory.path().join("go");
+    let script = format!("while [ ! -e {} ]; do sleep 0.01; done", go.display());
+    let _worker = worker(server, "gated", &script);
+    for start in starts {
+        let args = [*start, &["--wait", "-v", "x"]].concat();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_conveyor"));
+        command.args(["client", "submit", "-p", &server.port().to_string(), "-f", "gated"]).args(args);
+        let mut client = Process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+        wait_for("the job runs", || {
+            server.status().iter().any(|row| row.0 == "gated" && row.2 == 1).then_some(())
+        });
+        assert!(client.child.try_wait().unwrap().is_none(), "it waits");
+        std::fs::write(&go, "").unwrap();
+        assert_eq!(client.exit_code(), Some(0));
+        let said = client.child.stderr.take().unwrap();
+        let said = std::io::read_to_string(said).unwrap();
+        assert!(said.contains("Task gone: H:") && said.contains("leave no outcome"), "{said}");
+        std::fs::remove_file(&go).unwrap();
+    }
+    let late = submit(server, &["-f", "gated", "--at", "in 1 day", "--wait", "-t", "300", "x"], b"");
+    assert_eq!(late.status.code(), Some(3), "{}", text(&late.stderr));
+    assert!(text(&late.stderr).contains("has not ended within 300 ms"), "{}", text(&late.stderr));
+    std::fs::write(&go, "").unwrap();
+    let plain = submit(server, &["-f", "gated", "--wait", "x"], b"");
+    assert_eq!((plain.status.code(), text(&plain.stderr)), (Some(0), String::new()));
+}
+
+#[test]
+fn background_jobs_can_be_waited_for() {
+    waits(&Server::conveyor(&[]), &[&["-b"], &["--at", "now"]]);
+}
+
+#[test]
+fn background_jobs_of_gearmand_can_be_waited_for_too() {
+    require(GEARMAND);
+    // It wakes nobody when a start time has come: such a job would be done at some time or other.
+    waits(&Server::gearmand(&[]), &[&["-b"]]);
 }

@@ -16,3 +16,4 @@ mod harness;
 mod jobs;
 mod loss;
 mod returned;
+mod typed;

@@ -225,6 +225,12 @@ impl Client {
     }
 }
 
+impl Client {
+    pub(crate) fn codecs(&self) -> &crate::typed::Codecs {
+        &self.inner.farm.options.codecs
+    }
+}
+
 /// An error about a job that never left.
 fn unsent(job: Job, unique: Bytes, kind: ErrorKind) -> Error {
     let job = Some(Box::new(JobName { function: job.function, unique, handle: None }));

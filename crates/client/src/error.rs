@@ -1,6 +1,7 @@
 //! Why a job has no outcome, or a question no answer: which server, which job, and whether it may have run.
 
 use bytes::Bytes;
+use conveyor_common::payload::PayloadError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub enum ErrorKind {
         /// The words.
         text: String,
     },
+    /// A task cannot be written in the codec of its function, or a result is none in it.
+    Payload(PayloadError),
     /// The deadline of the job or of its run has passed.
     Deadline,
     /// The job's updates were not taken for this long while more came in.
@@ -89,6 +92,7 @@ impl fmt::Display for ErrorKind {
             Self::Unreachable(why) => write!(f, "no server can be reached: {why}"),
             Self::Lost(why) => write!(f, "the connection was lost: {why}"),
             Self::Refused { code, text } => write!(f, "the server refused: {code} {text}"),
+            Self::Payload(error) => write!(f, "{error}"),
             Self::Deadline => f.write_str("the deadline has passed"),
             Self::SlowConsumer(limit) => write!(f, "updates were not taken for {limit:?}"),
             Self::NoAnswer(limit) => write!(f, "no answer within {limit:?}"),

@@ -32,7 +32,7 @@ struct Entry {
     updates: mpsc::Sender<Update>,
     /// How much longer its connection waits for it when it does not take its updates.
     patience: Duration,
-    outcome: oneshot::Sender<Result<Outcome, Error>>,
+    outcome: oneshot::Sender<End>,
     /// Its room among the jobs in flight, given back with the entry.
     _permit: OwnedSemaphorePermit,
 }
@@ -51,8 +51,11 @@ pub(crate) struct InFlight {
     pub(crate) sooner: Notify,
 }
 
+/// How a job ended, and the server that it was given to last.
+pub(crate) type End = (Result<Outcome, Error>, Option<Arc<str>>);
+
 /// The ends of a job that its handle holds.
-pub(crate) type Ends = (JobKey, mpsc::Receiver<Update>, oneshot::Receiver<Result<Outcome, Error>>);
+pub(crate) type Ends = (JobKey, mpsc::Receiver<Update>, oneshot::Receiver<End>);
 
 impl InFlight {
     /// Takes a job in.
@@ -150,7 +153,7 @@ impl InFlight {
     /// The job has ended.
     pub(crate) fn finish(&self, key: JobKey, outcome: Outcome) {
         if let Some(entry) = self.take(key) {
-            let _ = entry.outcome.send(Ok(outcome));
+            let _ = entry.outcome.send((Ok(outcome), entry.server));
         }
     }
 
@@ -162,7 +165,7 @@ impl InFlight {
         let refused = matches!(kind, ErrorKind::Refused { .. }) && retried == 0;
         let may_have_run = if refused { MayHaveRun::No } else { evidence };
         let job = Some(Box::new(JobName { function: job.function, unique, handle }));
-        let _ = outcome.send(Err(Error { kind, server, job, may_have_run }));
+        let _ = outcome.send((Err(Error { kind, server: server.clone(), job, may_have_run }), server));
     }
 
     /// The server of the job is lost: whether it may be given to one again. Else it has ended by that.
@@ -225,7 +228,7 @@ mod tests {
         assert!(table.retry(plain, lost()), "it has not left");
         assert!(table.leave(plain, &server).is_some());
         assert!(!table.retry(plain, lost()));
-        assert_eq!(ended.try_recv().unwrap().unwrap_err().may_have_run, MayHaveRun::Perhaps);
+        assert_eq!(ended.try_recv().unwrap().0.unwrap_err().may_have_run, MayHaveRun::Perhaps);
 
         let job = Job::new("f", "").unique(Unique::Random).retries(1);
         let (safe, _updates, mut ended) = insert(&table, job, None);
@@ -233,7 +236,7 @@ mod tests {
         assert!(table.update(safe, Update::Data("d".into())).is_ok());
         assert!(table.retry(safe, lost()));
         assert!(!table.retry(safe, lost()));
-        let error = ended.try_recv().unwrap().unwrap_err();
+        let error = ended.try_recv().unwrap().0.unwrap_err();
         assert_eq!((error.may_have_run, error.kind), (MayHaveRun::Yes, lost()));
     }
 
@@ -243,7 +246,7 @@ mod tests {
         let (key, _updates, mut ended) = insert(&table, Job::new("f", ""), None);
         table.leave(key, &Arc::from("s"));
         table.fail(key, ErrorKind::Refused { code: "QUEUE_ERROR".into(), text: String::new() });
-        assert_eq!(ended.try_recv().unwrap().unwrap_err().may_have_run, MayHaveRun::No);
+        assert_eq!(ended.try_recv().unwrap().0.unwrap_err().may_have_run, MayHaveRun::No);
     }
 
     #[test]
@@ -255,7 +258,7 @@ mod tests {
         let (second, _u2, _o2) = insert(&table, Job::new("f", ""), Some(after(2)));
         assert_eq!(table.expire(now), Some(after(1)));
         assert_eq!(table.expire(after(1)), Some(after(2)));
-        let error = ended.try_recv().unwrap().unwrap_err();
+        let error = ended.try_recv().unwrap().0.unwrap_err();
         assert_eq!((error.kind, error.may_have_run), (ErrorKind::Deadline, MayHaveRun::No));
         table.forget(first);
         table.forget(second);

@@ -1,7 +1,7 @@
 //! A job that was submitted, from the side of whoever waits for it.
 
 use crate::error::{Error, ErrorKind, MayHaveRun};
-use crate::inflight::{InFlight, JobKey};
+use crate::inflight::{End, InFlight, JobKey};
 use bytes::Bytes;
 use futures_core::Stream;
 use std::fmt;
@@ -51,7 +51,7 @@ pub struct JobHandle {
     key: JobKey,
     in_flight: Arc<InFlight>,
     updates: mpsc::Receiver<Update>,
-    outcome: oneshot::Receiver<Result<Outcome, Error>>,
+    outcome: oneshot::Receiver<End>,
     /// Keeps the tasks running as long as somebody waits for an outcome.
     _tasks: Arc<dyn Send + Sync>,
 }
@@ -61,7 +61,7 @@ impl JobHandle {
         key: JobKey,
         in_flight: Arc<InFlight>,
         updates: mpsc::Receiver<Update>,
-        outcome: oneshot::Receiver<Result<Outcome, Error>>,
+        outcome: oneshot::Receiver<End>,
         tasks: Arc<dyn Send + Sync>,
     ) -> Self {
         Self { key, in_flight, updates, outcome, _tasks: tasks }
@@ -76,10 +76,15 @@ impl JobHandle {
     ///
     /// # Errors
     /// There is no outcome. The error says which server, which job, and whether it may have run.
-    pub async fn outcome(mut self) -> Result<Outcome, Error> {
+    pub async fn outcome(self) -> Result<Outcome, Error> {
+        self.end().await.0
+    }
+
+    /// The same, and the server that had the job.
+    pub(crate) async fn end(mut self) -> End {
         while self.next().await.is_some() {}
         let closed = Error { may_have_run: MayHaveRun::Perhaps, ..Error::new(ErrorKind::Closed) };
-        (&mut self.outcome).await.unwrap_or(Err(closed))
+        (&mut self.outcome).await.unwrap_or((Err(closed), None))
     }
 }
 

@@ -44,11 +44,13 @@ mod job_handle;
 mod options;
 mod pool;
 mod task;
+mod typed;
 
 pub use client::Client;
 pub use connection::Status;
-pub use conveyor_common::{Priority, UnixSeconds};
+pub use conveyor_common::{Priority, UnixSeconds, payload};
 pub use error::{Error, ErrorKind, JobName, MayHaveRun};
 pub use job::{Job, Unique};
 pub use job_handle::{JobHandle, Outcome, Update};
 pub use options::Options;
+pub use typed::{TaskHandle, TaskOutcome};

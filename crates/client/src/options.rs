@@ -1,5 +1,8 @@
 //! What a client is told once: its servers and every limit.
 
+use crate::typed::Codecs;
+use bytes::Bytes;
+use conveyor_common::payload::{Codec, Limits};
 use std::time::Duration;
 
 /// How a client behaves. Every limit has a default; only the servers have to be given.
@@ -24,6 +27,7 @@ pub struct Options {
     pub(crate) give_up: Duration,
     pub(crate) backoff: Backoff,
     pub(crate) exceptions: bool,
+    pub(crate) codecs: Codecs,
 }
 
 impl Options {
@@ -39,6 +43,7 @@ impl Options {
             give_up: Duration::from_secs(10),
             backoff: Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(5) },
             exceptions: true,
+            codecs: Codecs::default(),
         }
     }
 
@@ -94,6 +99,20 @@ impl Options {
     #[must_use]
     pub const fn exceptions(mut self, wanted: bool) -> Self {
         self.exceptions = wanted;
+        self
+    }
+
+    /// The codec of a function's tasks and results, for [`Client::task`](crate::Client::task) (JSON).
+    #[must_use]
+    pub fn codec(mut self, function: impl Into<Bytes>, codec: Codec) -> Self {
+        self.codecs.of_function.insert(function.into(), codec);
+        self
+    }
+
+    /// What the payload of a task or result may hold ([`Limits::default`]).
+    #[must_use]
+    pub const fn payload_limits(mut self, limits: Limits) -> Self {
+        self.codecs.limits = limits;
         self
     }
 }

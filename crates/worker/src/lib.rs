@@ -41,8 +41,10 @@ mod link;
 pub mod performer;
 mod session;
 mod stop;
+mod typed;
 mod worker;
 
+pub use conveyor_common::payload;
 pub use error::Cancelled;
 pub use job::{Job, Outcome};
 pub use layer::{Concurrency, Function, Handler, Layer, Retry, Running, Timeout, Trace};

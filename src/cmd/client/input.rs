@@ -1,12 +1,11 @@
-//! Where payloads come from, and times.
+//! Where payloads come from.
 
 use super::args::Submit;
 use bytes::Bytes;
-use conveyor_common::UnixSeconds;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::path::Path;
 
 /// Longest line that is a payload, in bytes: what a server takes at most by default.
 const LINE_BYTES: u64 = 256 << 20;
@@ -43,6 +42,14 @@ impl Payloads {
         Ok(Self::Given(vec![Bytes::from(whole)].into_iter()))
     }
 
+    /// The jobs that they are for so many functions, where that is known.
+    pub(super) fn count(&self, functions: usize) -> Option<u64> {
+        match self {
+            Self::Given(given) => u64::try_from(given.len().saturating_mul(functions)).ok(),
+            Self::Lines { .. } => None,
+        }
+    }
+
     /// The next payload.
     pub(super) fn next(&mut self) -> Result<Option<Bytes>, String> {
         match self {
@@ -67,57 +74,18 @@ impl Payloads {
     }
 }
 
-/// When a job is to start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Moment {
-    At(i64),
-    In(Duration),
-}
-
-impl Moment {
-    pub(super) fn seconds(self) -> UnixSeconds {
-        match self {
-            Self::At(seconds) => UnixSeconds(seconds),
-            Self::In(wait) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                // Rounded up: not before the time that was asked for.
-                let due = now.saturating_add(wait).saturating_add(Duration::from_millis(999)).as_secs();
-                UnixSeconds(i64::try_from(due).unwrap_or(i64::MAX))
-            }
-        }
+/// The lines of a file.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn lines(path: &Path) -> io::Result<u64> {
+    let mut file = File::open(path)?;
+    let (mut chunk, mut ends, mut last) = (vec![0; 1 << 16], 0_u64, b'\n');
+    loop {
+        let read = file.read(&mut chunk)?;
+        let Some(part @ [.., end]) = chunk.get(..read) else { break };
+        ends += part.iter().filter(|byte| **byte == b'\n').count() as u64;
+        last = *end;
     }
-}
-
-/// Reads the value of `--at`.
-pub(super) fn moment(text: &str) -> Result<Moment, String> {
-    let wrong = || "write @1800000000 or +90s, +10m, +3h, +2d".to_owned();
-    if let Some(seconds) = text.strip_prefix('@') {
-        return seconds.parse().map(Moment::At).map_err(|_| wrong());
-    }
-    let wait = text.strip_prefix('+').ok_or_else(wrong)?;
-    let (number, unit) = wait.split_at_checked(wait.len().saturating_sub(1)).ok_or_else(wrong)?;
-    let unit = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        _ => return Err(wrong()),
-    };
-    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(wrong)?;
-    Ok(Moment::In(Duration::from_secs(seconds)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_absolute_or_from_now() {
-        assert_eq!(moment("@1800000000"), Ok(Moment::At(1_800_000_000)));
-        assert_eq!(moment("+10m"), Ok(Moment::In(Duration::from_secs(600))));
-        assert_eq!(moment("+2d"), Ok(Moment::In(Duration::from_secs(172_800))));
-        for wrong in ["", "+", "10m", "+m", "+10", "+10y", "@x", "+99999999999999999999s", "+é"] {
-            assert!(moment(wrong).is_err(), "{wrong}");
-        }
-    }
+    Ok(ends + u64::from(last != b'\n'))
 }

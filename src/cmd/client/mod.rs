@@ -2,8 +2,12 @@
 
 mod args;
 mod input;
+mod live;
+mod moment;
 mod output;
+mod relay;
 mod submit;
+mod summary;
 
 use clap::Subcommand;
 use std::process::ExitCode;

@@ -21,6 +21,8 @@ pub(super) struct Writer {
     pub(super) json: bool,
     pub(super) prefix: bool,
     pub(super) verbose: bool,
+    /// Neither progress nor warnings.
+    pub(super) quiet: bool,
 }
 
 /// Something to be written.
@@ -81,6 +83,7 @@ impl Writer {
             Update::Created(handle) => {
                 self.verbose.then(|| Text::Err(format!("Task created: {}", lossy(handle))))
             }
+            Update::Status { .. } | Update::Warning(_) if self.quiet => None,
             Update::Status { numerator, denominator } => {
                 let percent = (*denominator > 0).then(|| numerator.saturating_mul(100) / denominator);
                 percent.map(|percent| Text::Err(format!("{percent}% Complete")))
@@ -110,6 +113,16 @@ impl Writer {
             Err(error) => failed(&error.to_string()),
         };
         (ending, text)
+    }
+
+    /// What the end of a background job looks like, or why it is not waited for any longer.
+    pub(super) fn gone(&self, handle: &[u8], gone: Result<(), String>) -> Option<Text> {
+        match gone {
+            Ok(()) if self.json => Some(self.event(json!({ "event": "gone", "handle": lossy(handle) }))),
+            Ok(()) => self.verbose.then(|| Text::Err(format!("Task gone: {}", lossy(handle)))),
+            Err(why) if self.json => Some(self.event(json!({ "event": "error", "error": why }))),
+            Err(why) => Some(Text::Err(format!("{}: {}: {why}", self.function, lossy(handle)))),
+        }
     }
 
     fn event(&self, mut event: Value) -> Text {

@@ -2,18 +2,19 @@
 
 use super::args::Submit;
 use super::input::Payloads;
-use super::output::{Ending, Text, Writer};
+use super::live::Live;
+use super::output::Writer;
+use super::relay::{self, Piece, Relay, To};
+use super::summary::{NO_OUTCOME, Summary};
+use crate::cmd::pid_file::PidFile;
 use bytes::Bytes;
-use conveyor_client::{Client, Error, Job, JobHandle, Options, Unique};
+use conveyor_client::{Client, Job, Options, Unique};
 use conveyor_common::Priority;
-use std::collections::VecDeque;
 use std::io;
 use std::process::ExitCode;
-use std::time::Duration;
-use tokio::sync::mpsc;
-
-/// Exit code when a job has no outcome.
-const NO_OUTCOME: u8 = 3;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, mpsc};
 
 /// How long a job's updates may wait while this process writes those of others.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -21,51 +22,37 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 /// Updates of a job that may wait.
 const UPDATES: usize = 64;
 
+/// A run that is over before leaves no trace of a view.
+const SHOWN_AFTER: Duration = Duration::from_millis(400);
+
 /// Payloads read before they can be submitted.
 const READ_AHEAD: usize = 16;
 
-/// How many jobs ended how.
-#[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    done: u64,
-    failed: u64,
-    unknown: u64,
-}
-
-impl Counts {
-    const fn count(&mut self, ending: Ending) {
-        match ending {
-            Ending::Done => self.done += 1,
-            Ending::Failed => self.failed += 1,
-            Ending::Unknown => self.unknown += 1,
-        }
-    }
-
-    fn code(self) -> ExitCode {
-        match (self.unknown, self.failed) {
-            (0, 0) => ExitCode::SUCCESS,
-            (0, _) => ExitCode::FAILURE,
-            _ => ExitCode::from(NO_OUTCOME),
-        }
-    }
-}
-
 /// Runs `conveyor client submit`.
 pub(super) fn run(args: &Submit) -> ExitCode {
+    let _pid_file = match args.pid_file.as_deref().map(PidFile::write).transpose() {
+        Ok(file) => file,
+        Err(message) => return complain(&message),
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("cannot start: {error}")),
     };
-    match runtime.block_on(submit_all(args)) {
-        Ok(counts) => {
-            if args.verbose {
-                let Counts { done, failed, unknown } = counts;
+    let start = Instant::now();
+    let live = Arc::new(Live::new(args));
+    let submitted = runtime.block_on(submit_all(args, &live));
+    live.finish();
+    match submitted {
+        Ok(summary) => {
+            if args.verbose || (live.is_wanted() && summary.jobs() > 1) {
+                eprintln!("{}", summary.line(start.elapsed()));
+            }
+            if args.wait && (args.background || args.at.is_some()) && !args.quiet && !args.json {
                 eprintln!(
-                    "{} jobs: {done} done, {failed} failed, {unknown} without outcome",
-                    done + failed + unknown
+                    "Background jobs leave no outcome with the server: only their workers know how they ended."
                 );
             }
-            counts.code()
+            summary.code()
         }
         Err(Stop::Message(message)) => complain(&message),
         // Whoever reads has seen enough.
@@ -91,15 +78,7 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// What comes of one job, piece by piece, its ending last.
-type Pieces = mpsc::Receiver<Piece>;
-
-enum Piece {
-    Text(Text),
-    End(Ending),
-}
-
-async fn submit_all(args: &Submit) -> Result<Counts, Stop> {
+async fn submit_all(args: &Submit, live: &Arc<Live>) -> Result<Summary, Stop> {
     let servers = match args.servers.as_slice() {
         [] => vec![format!("{}:{}", args.host, args.port)],
         servers => servers.to_vec(),
@@ -108,18 +87,50 @@ async fn submit_all(args: &Submit) -> Result<Counts, Stop> {
     let client = Client::connect(options).await.map_err(|error| {
         Stop::Message(format!("{error}\nIs a job server running there? `conveyor server` starts one."))
     })?;
-    let payloads = read(Payloads::open(args).map_err(Stop::Message)?);
+    let payloads = Payloads::open(args).map_err(Stop::Message)?;
+    if let Some(total) = payloads.count(args.functions.len()) {
+        live.total(total);
+    } else if live.is_wanted() {
+        count_lines(args, live);
+    }
+    let relay = Arc::new(Relay {
+        client,
+        live: Arc::clone(live),
+        wait: args.wait,
+        limit: args.timeout_ms.map(Duration::from_millis),
+    });
     let (submitted, jobs) = mpsc::channel(args.in_flight as usize);
-    let mut submitting = std::pin::pin!(submit(args, &client, payloads, submitted));
-    let mut writing = std::pin::pin!(write(jobs));
-    let submitted = tokio::select! {
-        submitted = &mut submitting => submitted,
-        // Before the last job it ends by an error only.
-        written = &mut writing => return written,
-    };
-    let counts = writing.await?;
-    submitted.map_err(Stop::Message)?;
-    Ok(counts)
+    let mut submitting = std::pin::pin!(submit(args, &relay, read(payloads), submitted));
+    let mut writing = std::pin::pin!(write(jobs, live));
+    let mut until_shown = std::pin::pin!(tokio::time::sleep(SHOWN_AFTER));
+    let (mut shown, mut all_submitted) = (false, None);
+    loop {
+        tokio::select! {
+            submitted = &mut submitting, if all_submitted.is_none() => all_submitted = Some(submitted),
+            written = &mut writing => {
+                // Before the last job is submitted it ends by an error only.
+                let summary = written?;
+                all_submitted.unwrap_or(Ok(())).map_err(Stop::Message)?;
+                return Ok(summary);
+            }
+            () = &mut until_shown, if !shown => {
+                live.show();
+                shown = true;
+            }
+        }
+    }
+}
+
+/// Counts the lines of a plain file for the view. What cannot be counted has no total.
+fn count_lines(args: &Submit, live: &Arc<Live>) {
+    let Some(path) = args.file.clone().filter(|path| path.is_file()) else { return };
+    let (functions, live) = (args.functions.len(), Arc::clone(live));
+    // It ends with the file, or with the process.
+    std::thread::spawn(move || {
+        if let Ok(lines) = super::input::lines(&path) {
+            live.total(lines.saturating_mul(functions as u64));
+        }
+    });
 }
 
 /// Reads payloads on a thread of its own: standard input may keep it waiting.
@@ -137,13 +148,14 @@ fn read(mut payloads: Payloads) -> mpsc::Receiver<Result<Bytes, String>> {
     receiver
 }
 
-/// Submits every payload to every function, as many at a time as may be in flight.
+/// Submits every payload to every function, as many at a time as may be under way.
 async fn submit(
     args: &Submit,
-    client: &Client,
+    relay: &Arc<Relay>,
     mut payloads: mpsc::Receiver<Result<Bytes, String>>,
-    submitted: mpsc::Sender<Pieces>,
+    submitted: mpsc::Sender<relay::Job>,
 ) -> Result<(), String> {
+    let all_room = Arc::new(Semaphore::new(args.in_flight as usize));
     let mut number = 0;
     while let Some(payload) = payloads.recv().await {
         let payload = payload?;
@@ -155,64 +167,40 @@ async fn submit(
                 json: args.json,
                 prefix: args.prefix,
                 verbose: args.verbose,
+                quiet: args.quiet,
             };
-            let handle = client.submit(job(args, function, payload.clone())).await;
-            let (sender, pieces) = mpsc::channel(1);
-            tokio::spawn(relay(writer, handle, sender));
-            if submitted.send(pieces).await.is_err() {
-                // Writing has failed, and says why.
-                return Ok(());
-            }
+            // Nobody closes the semaphore.
+            let Ok(room) = Arc::clone(&all_room).acquire_owned().await else { return Ok(()) };
+            relay.live.submitted();
+            let handle = relay.client.submit(job(args, function, payload.clone())).await;
+            let to = if args.unordered {
+                To::Ended(submitted.clone(), room)
+            } else {
+                let (sender, pieces) = mpsc::channel(1);
+                if submitted.send(relay::Job { pieces, _room: room }).await.is_err() {
+                    // Writing has failed, and says why.
+                    return Ok(());
+                }
+                To::Pieces(sender)
+            };
+            tokio::spawn(Arc::clone(relay).run(writer, handle, to));
         }
     }
     Ok(())
 }
 
-/// Hands on what a job says. While another job is written it is kept here: the connection, which all share, must not
-/// wait.
-async fn relay(writer: Writer, handle: Result<JobHandle, Error>, to: mpsc::Sender<Piece>) {
-    let outcome = match handle {
-        Err(error) => Err(error),
-        Ok(mut handle) => {
-            let mut kept = VecDeque::new();
-            let mut running = true;
-            while running || !kept.is_empty() {
-                tokio::select! {
-                    update = handle.next(), if running => match update {
-                        Some(update) => kept.extend(writer.update(&update)),
-                        None => running = false,
-                    },
-                    permit = to.reserve(), if !kept.is_empty() => match (permit, kept.pop_front()) {
-                        (Ok(permit), Some(text)) => permit.send(Piece::Text(text)),
-                        _ => return,
-                    },
-                }
-            }
-            handle.outcome().await
-        }
-    };
-    let (ending, text) = writer.outcome(&outcome);
-    for piece in text.map(Piece::Text).into_iter().chain([Piece::End(ending)]) {
-        if to.send(piece).await.is_err() {
-            return;
-        }
-    }
-}
-
 /// Writes one job after the other.
-async fn write(mut jobs: mpsc::Receiver<Pieces>) -> Result<Counts, Stop> {
-    let mut counts = Counts::default();
-    while let Some(mut pieces) = jobs.recv().await {
-        let mut ending = Ending::Unknown;
-        while let Some(piece) = pieces.recv().await {
+async fn write(mut jobs: mpsc::Receiver<relay::Job>, live: &Live) -> Result<Summary, Stop> {
+    let mut summary = Summary::default();
+    while let Some(mut job) = jobs.recv().await {
+        while let Some(piece) = job.pieces.recv().await {
             match piece {
-                Piece::Text(text) => text.write()?,
-                Piece::End(end) => ending = end,
+                Piece::Text(text) => live.write(text)?,
+                Piece::End { number, ending, took } => summary.count(number, ending, took),
             }
         }
-        counts.count(ending);
     }
-    Ok(counts)
+    Ok(summary)
 }
 
 fn job(args: &Submit, function: &str, payload: Bytes) -> Job {

@@ -109,6 +109,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     pub(super) id: Option<String>,
 
+    /// Write the process id to this file while it runs
+    #[arg(long, short = 'i', value_name = "FILE")]
+    pub(super) pid_file: Option<PathBuf>,
+
     /// Say what is done, on standard error; with --persistent also what the processes write
     #[arg(long, short)]
     pub(super) verbose: bool,

@@ -6,6 +6,7 @@ mod print;
 
 pub(crate) use args::Args;
 
+use crate::cmd::pid_file::PidFile;
 use crate::logging::Log;
 use crate::settings::{LogTarget, Verbosity};
 use bytes::Bytes;
@@ -44,6 +45,13 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         (true, true) => Verbosity::Debug,
     };
     let _log = Log::start(&LogTarget::Stderr, verbosity);
+    let _pid_file = match args.pid_file.as_deref().map(PidFile::write).transpose() {
+        Ok(file) => file,
+        Err(message) => {
+            eprintln!("conveyor worker: {message}");
+            return ExitCode::FAILURE;
+        }
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = runtime.and_then(|runtime| runtime.block_on(work(args)));
     match ended {
