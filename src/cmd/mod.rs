@@ -1,4 +1,4 @@
-//! One file (or folder) a subcommand.
+//! One file (or folder) a subcommand; `servers` is what several of them have in common.
 
 pub(crate) mod admin;
 pub(crate) mod all_in_one;
@@ -6,4 +6,5 @@ pub(crate) mod bench;
 pub(crate) mod client;
 pub(crate) mod conformance;
 pub(crate) mod server;
+pub(crate) mod servers;
 pub(crate) mod worker;

@@ -100,11 +100,8 @@ enum Piece {
 }
 
 async fn submit_all(args: &Submit) -> Result<Counts, Stop> {
-    let servers = match args.servers.as_slice() {
-        [] => vec![format!("{}:{}", args.host, args.port)],
-        servers => servers.to_vec(),
-    };
-    let options = Options::new(servers).in_flight(args.in_flight as usize).updates(UPDATES, PATIENCE);
+    let options =
+        Options::new(args.servers.addresses()).in_flight(args.in_flight as usize).updates(UPDATES, PATIENCE);
     let client = Client::connect(options).await.map_err(|error| {
         Stop::Message(format!("{error}\nIs a job server running there? `conveyor server` starts one."))
     })?;

@@ -71,11 +71,7 @@ async fn stop_when_told<T>(
 }
 
 fn worker(args: &Args) -> Worker {
-    let servers = match args.servers.as_slice() {
-        [] => vec![format!("{}:{}", args.host, args.port)],
-        servers => servers.to_vec(),
-    };
-    let mut servers = servers.into_iter();
+    let mut servers = args.servers.addresses().into_iter();
     let mut worker = Worker::new(servers.next().unwrap_or_default()).jobs(args.jobs as usize);
     for server in servers {
         worker = worker.server(server);
