@@ -15,3 +15,4 @@ mod ends;
 mod harness;
 mod jobs;
 mod loss;
+mod tls;

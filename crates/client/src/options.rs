@@ -1,5 +1,6 @@
 //! What a client is told once: its servers and every limit.
 
+use crate::tls::Tls;
 use std::time::Duration;
 
 /// How a client behaves. Every limit has a default; only the servers have to be given.
@@ -24,6 +25,7 @@ pub struct Options {
     pub(crate) give_up: Duration,
     pub(crate) backoff: Backoff,
     pub(crate) exceptions: bool,
+    pub(crate) tls: Option<Tls>,
 }
 
 impl Options {
@@ -39,6 +41,7 @@ impl Options {
             give_up: Duration::from_secs(10),
             backoff: Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(5) },
             exceptions: true,
+            tls: None,
         }
     }
 
@@ -60,7 +63,14 @@ impl Options {
         self
     }
 
-    /// How long a try to connect may take (5 s).
+    /// Talks TLS with every server (in the clear).
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// How long a try to connect may take, name lookup and handshake included (5 s).
     #[must_use]
     pub const fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;

@@ -43,6 +43,7 @@ mod session;
 mod stop;
 mod worker;
 
+pub use conveyor_client::{Tls, TlsBuilder, TlsError};
 pub use error::Cancelled;
 pub use job::{Job, Outcome};
 pub use layer::{Concurrency, Function, Handler, Layer, Retry, Running, Timeout, Trace};

@@ -7,6 +7,7 @@ use crate::session::{Session, Step};
 use crate::stop::Command;
 use crate::worker::{Shared, Slot};
 use bytes::{Bytes, BytesMut};
+use conveyor_client::Stream;
 use conveyor_common::protocol::{Decoder, Frame, Request, Response};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -14,9 +15,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -27,7 +26,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause between two tries to connect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long connecting may take.
+/// How long connecting may take, a TLS handshake included.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a server may take to answer a GRAB before it counts as lost: until then it has a slot.
@@ -76,6 +75,8 @@ struct Wire {
     decoder: Decoder,
     input: BytesMut,
     output: BytesMut,
+    /// Something that was written has yet to leave.
+    unflushed: bool,
     reports: mpsc::Receiver<Request>,
     /// What jobs report through.
     sender: mpsc::Sender<Request>,
@@ -120,13 +121,12 @@ impl Link {
     }
 
     /// Connects; none when the worker ends first.
-    async fn connect(&mut self) -> io::Result<Option<TcpStream>> {
-        let stream = tokio::select! {
-            stream = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(&self.address)) => stream??,
-            _ = self.stop.wait_for(|command| *command != Command::Work) => return Ok(None),
-        };
-        stream.set_nodelay(true)?;
-        Ok(Some(stream))
+    async fn connect(&mut self) -> io::Result<Option<Stream>> {
+        let tls = self.shared.tls.as_ref();
+        tokio::select! {
+            stream = Stream::connect(&self.address, tls, CONNECT_LIMIT) => stream.map(Some),
+            _ = self.stop.wait_for(|command| *command != Command::Work) => Ok(None),
+        }
     }
 
     /// Waits before the next try; jobs of a lost server may end meanwhile and give their slots back.
@@ -144,8 +144,8 @@ impl Link {
     }
 
     /// Works on one connection until the worker ends; an error is a lost server.
-    async fn serve(&mut self, mut stream: TcpStream) -> io::Result<()> {
-        let (mut reader, mut writer) = stream.split();
+    async fn serve(&mut self, stream: Stream) -> io::Result<()> {
+        let (mut reader, mut writer) = tokio::io::split(stream);
         let mut wire = Wire::new();
         self.connection += 1;
         self.introduce(&mut wire.output);
@@ -158,7 +158,7 @@ impl Link {
                     wire.session.drain();
                     wire.waiting = None;
                     let idle = wire.asking.is_none() && self.is_idle();
-                    if idle && wire.output.is_empty() && wire.reports.is_empty() {
+                    if idle && wire.is_silent() && wire.reports.is_empty() {
                         return self.leave(reader, writer).await;
                     }
                 }
@@ -168,6 +168,7 @@ impl Link {
             }
             let answer_until = wire.asking.as_ref().map(|(_, until)| *until);
             wire.input.reserve(READ_BYTES);
+            let silent = wire.is_silent();
             tokio::select! {
                 changed = self.stop.changed() => changed.map_err(io::Error::other)?,
                 Some(report) = wire.reports.recv(), if wire.output.len() < OUTPUT_BYTES => {
@@ -183,9 +184,7 @@ impl Link {
                     wire.session.take_slot().encode(&mut wire.output);
                     wire.asking = Some((slot, Instant::now() + ANSWER_LIMIT));
                 }
-                written = writer.write_buf(&mut wire.output), if !wire.output.is_empty() => {
-                    written?;
-                }
+                sent = Stream::send(&mut writer, &mut wire.output, &mut wire.unflushed), if !silent => sent?,
                 read = reader.read_buf(&mut wire.input) => {
                     if read? == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -199,7 +198,7 @@ impl Link {
 
     /// Closes so that nothing sent is lost: closing with something unread would reset the connection, and the
     /// server might not see the last report.
-    async fn leave(&mut self, mut reader: ReadHalf<'_>, mut writer: WriteHalf<'_>) -> io::Result<()> {
+    async fn leave(&mut self, mut reader: ReadHalf<Stream>, mut writer: WriteHalf<Stream>) -> io::Result<()> {
         let closed = async {
             writer.shutdown().await?;
             let mut rest = [0; 1024];
@@ -317,11 +316,17 @@ impl Wire {
             decoder: Decoder::default(),
             input: BytesMut::new(),
             output: BytesMut::new(),
+            unflushed: false,
             reports,
             sender,
             waiting: None,
             asking: None,
         }
+    }
+
+    /// Whether all has left.
+    fn is_silent(&self) -> bool {
+        self.output.is_empty() && !self.unflushed
     }
 }
 

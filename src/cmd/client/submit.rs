@@ -68,6 +68,10 @@ pub(super) fn run(args: &Submit) -> ExitCode {
             counts.code()
         }
         Err(Stop::Message(message)) => complain(&message),
+        Err(Stop::Usage(message)) => {
+            complain(&message);
+            ExitCode::from(2)
+        }
         // Whoever reads has seen enough.
         Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         Err(Stop::Output(error)) => complain(&format!("cannot write: {error}")),
@@ -81,6 +85,8 @@ fn complain(message: &str) -> ExitCode {
 
 /// Why it ends early.
 enum Stop {
+    /// Options that are of no use.
+    Usage(String),
     Message(String),
     Output(io::Error),
 }
@@ -100,8 +106,11 @@ enum Piece {
 }
 
 async fn submit_all(args: &Submit) -> Result<Counts, Stop> {
-    let options =
+    let mut options =
         Options::new(args.servers.addresses()).in_flight(args.in_flight as usize).updates(UPDATES, PATIENCE);
+    if let Some(tls) = args.servers.tls().map_err(Stop::Usage)? {
+        options = options.tls(tls);
+    }
     let client = Client::connect(options).await.map_err(|error| {
         Stop::Message(format!("{error}\nIs a job server running there? `conveyor server` starts one."))
     })?;

@@ -8,7 +8,7 @@ use crate::logging::Log;
 use crate::settings::{LogTarget, Verbosity};
 use bytes::Bytes;
 use conveyor_worker::performer::{Command, Context, Ending, Limits, Output, Report};
-use conveyor_worker::{Job, Outcome, Stop, Worker};
+use conveyor_worker::{Job, Outcome, Stop, Tls, Worker};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +27,15 @@ struct Performer {
 pub(crate) fn run(args: &Args) -> ExitCode {
     let verbosity = if args.verbose { Verbosity::Info } else { Verbosity::Error };
     let _log = Log::start(&LogTarget::Stderr, verbosity);
+    let tls = match args.servers.tls() {
+        Ok(tls) => tls,
+        Err(error) => {
+            eprintln!("conveyor worker: {error}");
+            return ExitCode::from(2);
+        }
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let ended = runtime.and_then(|runtime| runtime.block_on(work(args)));
+    let ended = runtime.and_then(|runtime| runtime.block_on(work(args, tls)));
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -38,8 +45,8 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
-async fn work(args: &Args) -> std::io::Result<()> {
-    let worker = worker(args);
+async fn work(args: &Args, tls: Option<Tls>) -> std::io::Result<()> {
+    let worker = worker(args, tls);
     let stop = worker.stop_handle();
     let (term, int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let ended = tokio::select! {
@@ -70,11 +77,14 @@ async fn stop_when_told<T>(
     std::future::pending().await
 }
 
-fn worker(args: &Args) -> Worker {
+fn worker(args: &Args, tls: Option<Tls>) -> Worker {
     let mut servers = args.servers.addresses().into_iter();
     let mut worker = Worker::new(servers.next().unwrap_or_default()).jobs(args.jobs as usize);
     for server in servers {
         worker = worker.server(server);
+    }
+    if let Some(tls) = tls {
+        worker = worker.tls(tls);
     }
     if let Some(count) = args.count {
         worker = worker.max_jobs(count);
