@@ -9,7 +9,7 @@ use crate::worker::{Shared, Slot};
 use bytes::{Bytes, BytesMut};
 use conveyor_client::Stream;
 use conveyor_common::protocol::{Decoder, Frame, Request, Response};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::pin::Pin;
@@ -50,7 +50,7 @@ type SlotFuture = Pin<Box<dyn Future<Output = Slot> + Send>>;
 #[derive(Debug)]
 struct Started {
     job: Job,
-    slot: Slot,
+    slot: Arc<Slot>,
     /// The connection it came by; by no other may it be reported.
     connection: u64,
 }
@@ -67,6 +67,8 @@ pub(crate) struct Link {
     next_number: u64,
     /// Connections so far: the number of the present one.
     connection: u64,
+    /// Whether the server has said anything by it: one that only accepts is tried less and less often.
+    heard: bool,
 }
 
 /// The state of one connection.
@@ -78,6 +80,8 @@ struct Wire {
     /// Something that was written has yet to leave.
     unflushed: bool,
     reports: mpsc::Receiver<Request>,
+    /// Functions taken back while draining.
+    withdrawn: HashSet<Bytes>,
     /// What jobs report through.
     sender: mpsc::Sender<Request>,
     /// The place in the queue for a slot; giving it up would lose the turn.
@@ -90,7 +94,7 @@ impl Link {
     pub(crate) fn new(shared: Arc<Shared>, address: String) -> Self {
         let stop = shared.stop.subscribe();
         let (tasks, started) = (JoinSet::new(), HashMap::new());
-        Self { shared, address, stop, tasks, started, next_number: 0, connection: 0 }
+        Self { shared, address, stop, tasks, started, next_number: 0, connection: 0, heard: false }
     }
 
     /// Works until the worker ends.
@@ -100,10 +104,12 @@ impl Link {
             match self.connect().await {
                 Ok(None) => break,
                 Ok(Some(stream)) => {
-                    pause = FIRST_PAUSE;
                     match self.serve(stream).await {
                         Ok(()) => break,
                         Err(error) => tracing::debug!(server = %self.address, %error, "lost the server"),
+                    }
+                    if self.heard {
+                        pause = FIRST_PAUSE;
                     }
                     self.cancel_all(Cancelled::ServerLost);
                 }
@@ -148,6 +154,7 @@ impl Link {
         let (mut reader, mut writer) = tokio::io::split(stream);
         let mut wire = Wire::new();
         self.connection += 1;
+        self.heard = false;
         self.introduce(&mut wire.output);
         loop {
             let command = *self.stop.borrow_and_update();
@@ -158,6 +165,9 @@ impl Link {
                     wire.session.drain();
                     wire.waiting = None;
                     let idle = wire.asking.is_none() && self.is_idle();
+                    if wire.asking.is_none() {
+                        self.withdraw(&mut wire);
+                    }
                     if idle && wire.is_silent() && wire.reports.is_empty() {
                         return self.leave(reader, writer).await;
                     }
@@ -189,6 +199,7 @@ impl Link {
                     if read? == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
+                    self.heard = true;
                     self.receive(&mut wire)?;
                 }
                 () = until(answer_until) => return Err(io::ErrorKind::TimedOut.into()),
@@ -234,6 +245,20 @@ impl Link {
         }
     }
 
+    /// Takes back what the worker can do, so that a server wakes others and not this one, which may be asleep there.
+    /// Not functions with a job under way: servers would give that to another worker. Nor while a GRAB is under way:
+    /// the job it brings would be taken away again.
+    fn withdraw(&self, wire: &mut Wire) {
+        for function in self.shared.functions.keys() {
+            let runs = |started: &Started| {
+                started.connection == self.connection && started.job.function() == function
+            };
+            if !self.started.values().any(runs) && wire.withdrawn.insert(function.clone()) {
+                Request::CantDo { function: function.clone() }.encode(&mut wire.output);
+            }
+        }
+    }
+
     /// Does what the packets say that have arrived.
     fn receive(&mut self, wire: &mut Wire) -> io::Result<()> {
         while let Some(frame) = wire.decoder.decode(&mut wire.input).map_err(io::Error::other)? {
@@ -263,7 +288,8 @@ impl Link {
         self.shared.started(&mut slot);
         let number = self.next_number;
         self.next_number += 1;
-        let job = Job::new(assignment, wire.sender.clone());
+        let slot = Arc::new(slot);
+        let job = Job::new(assignment, wire.sender.clone(), Arc::downgrade(&slot));
         let function = self.shared.functions.get(job.function()).cloned();
         self.started.insert(number, Started { job: job.clone(), slot, connection: self.connection });
         self.tasks.spawn(async move {
@@ -318,6 +344,7 @@ impl Wire {
             output: BytesMut::new(),
             unflushed: false,
             reports,
+            withdrawn: HashSet::new(),
             sender,
             waiting: None,
             asking: None,
