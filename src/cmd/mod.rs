@@ -1,4 +1,4 @@
-//! One file (or folder) a subcommand.
+//! One file (or folder) a subcommand; `servers` is what several of them have in common.
 
 pub(crate) mod admin;
 pub(crate) mod all_in_one;
@@ -7,4 +7,5 @@ pub(crate) mod client;
 pub(crate) mod conformance;
 mod pid_file;
 pub(crate) mod server;
+pub(crate) mod servers;
 pub(crate) mod worker;

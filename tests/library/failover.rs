@@ -241,6 +241,26 @@ async fn a_background_job_that_was_not_acknowledged_is_submitted_again_only_with
 }
 
 #[tokio::test]
+async fn a_job_dropped_before_it_left_never_leaves() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let client = Client::connect(Options::new([address]).exceptions(false).in_flight(1)).await.unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // The task of the server has had no turn yet.
+    drop(client.submit(Job::new("dropped", "p")).await.unwrap());
+    let _kept = soon("the room of the dropped one", client.submit(Job::new("kept", "p"))).await.unwrap();
+    let expected = crate::support::packet(7, &[b"kept", b"", b"p"]);
+    let length = expected.len();
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut first = vec![0_u8; length];
+        stream.read_exact(&mut first).unwrap();
+        first
+    });
+    assert_eq!(soon("the first job", reading).await.unwrap(), expected);
+}
+
+#[tokio::test]
 async fn jobs_submitted_in_one_call_leave_together() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap().to_string();

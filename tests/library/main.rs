@@ -14,6 +14,7 @@ mod failover;
 mod jobs;
 mod limits;
 mod questions;
+mod tls;
 
 use conveyor_client::{Client, Job, Options, Outcome, Update};
 use conveyor_worker::{Outcome as Work, Worker};

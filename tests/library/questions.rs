@@ -1,8 +1,9 @@
 //! Status, echo, options.
 
-use crate::support::{Server, free_port};
+use crate::support::{PATIENCE, Server, free_port};
 use crate::{connect, hire, on_both, soon};
 use conveyor_client::{Client, ErrorKind, Job, Options, Status, Update};
+use std::net::{Ipv4Addr, TcpListener};
 
 on_both!(
     status_tells_queued_running_and_gone,
@@ -57,6 +58,21 @@ async fn questions_that_no_server_answers_are_not_sent(server: Server) {
         assert!(matches!(soon("no", handle).await.unwrap_err().kind, ErrorKind::Invalid(_)));
         assert!(matches!(soon("no", unique).await.unwrap_err().kind, ErrorKind::Invalid(_)));
     }
+}
+
+/// A server that takes connections and never says anything holds up nobody who asks where a job is.
+#[tokio::test]
+async fn all_servers_are_asked_at_once_where_a_job_is() {
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let server = Server::conveyor(&[]);
+    let addresses = [silent.local_addr().unwrap(), server.address, silent.local_addr().unwrap()];
+    let options = Options::new(addresses.map(|address| address.to_string())).answer_timeout(PATIENCE * 2);
+    let client = Client::connect(options).await.unwrap();
+    let mut peer = server.connect();
+    peer.send(18, &[b"f", b"mine", b""]);
+    let (_, handle) = peer.receive();
+    assert!(soon("status", client.status(&handle)).await.unwrap().known);
+    assert!(soon("status", client.status_unique(b"mine")).await.is_ok_and(|status| status.known));
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use crate::harness::{
     Working, assert_silent, on_both, submit, wait_until_done, wait_until_running, wire, worker,
 };
-use crate::support::{PATIENCE, wait_for};
-use conveyor_worker::{Cancelled, Ended, Job, Outcome};
+use crate::support::{PATIENCE, Server, wait_for};
+use conveyor_worker::{Cancelled, Ended, Function, Job, Outcome};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -142,5 +142,66 @@ fn a_worker_ends_after_exactly_its_most_jobs() {
             server.status().into_iter().find(|row| row.0 == "work" && row.3 == 0)
         });
         assert_eq!((left.1, left.2), (3, 0));
+    });
+}
+
+/// gearmand with `--worker-wakeup 1` wakes one sleeper a job: it must not be one that takes no more.
+#[test]
+fn a_draining_worker_is_woken_for_nothing_any_more_and_keeps_its_job() {
+    for server in [Server::conveyor(&["--worker-wakeup", "1"]), Server::gearmand(&["--worker-wakeup=1"])] {
+        let gate = Arc::new(Semaphore::new(0));
+        let passes = gate.clone();
+        let hold = move |_: Job| {
+            let gate = gate.clone();
+            async move {
+                gate.acquire().await.unwrap().forget();
+                Outcome::Complete("kept".into())
+            }
+        };
+        let other = |_: Job| async { Outcome::Complete("".into()) };
+        let both = worker(&server).jobs(2).function("hold", hold).function("other", other);
+        let working = Working::start(both);
+        let (mut client, mut second) = (server.connect(), server.connect());
+        submit(&mut client, wire::SUBMIT_JOB, "hold", "x");
+        wait_until_running(&server, "hold", 1);
+        working.stop.drain();
+        wait_for("it can do one thing only", || {
+            server.status().iter().all(|row| row.3 == u64::from(row.0 == "hold")).then_some(())
+        });
+        let _next = Working::start(worker(&server).function("other", other));
+        submit(&mut second, wire::SUBMIT_JOB, "other", "x");
+        assert_eq!(second.receive().0, wire::WORK_COMPLETE);
+        assert!(working.is_running());
+        passes.add_permits(1);
+        assert_eq!(client.receive().0, wire::WORK_COMPLETE);
+        assert_eq!(working.why_it_ended(), Ended::Drained);
+    }
+}
+
+#[test]
+fn a_blocking_function_out_of_time_keeps_its_slot_until_its_thread_ends() {
+    on_both(|server| {
+        let (started, starts) = mpsc::sync_channel(2);
+        let (open, gate) = mpsc::sync_channel::<()>(2);
+        let gate = Mutex::new(gate);
+        let stubborn = Function::blocking(move |_| {
+            started.send(()).unwrap();
+            let _ = gate.lock().unwrap().recv();
+            Outcome::Complete("done".into())
+        });
+        let limit = Duration::from_millis(100);
+        let working = Working::start(worker(&server).register("stubborn", stubborn.timeout(limit)));
+        let (mut first, mut second) = (server.connect(), server.connect());
+        submit(&mut first, wire::SUBMIT_JOB, "stubborn", "x");
+        assert_eq!(first.receive().0, wire::WORK_FAIL, "reported at once");
+        starts.recv_timeout(PATIENCE).unwrap();
+        submit(&mut second, wire::SUBMIT_JOB, "stubborn", "x");
+        assert!(starts.recv_timeout(limit * 3).is_err(), "there is one slot, and one thread has it");
+        // Both: the second goes through at once when its turn comes.
+        open.send(()).unwrap();
+        open.send(()).unwrap();
+        starts.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(second.receive().0, wire::WORK_COMPLETE);
+        drop(working);
     });
 }

@@ -2,10 +2,11 @@
 
 use crate::harness::{Working, submit, wait_until_done, wait_until_running, wire, worker};
 use crate::support::{GEARMAND, PATIENCE, Process, Server, require, wait_for};
-use conveyor_worker::{Cancelled, Job, Outcome};
-use std::net::{SocketAddr, TcpStream};
+use conveyor_worker::{Cancelled, Job, Outcome, Worker};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
 
 /// Starts a server of the same kind again, where the other one was.
 type Restart = fn(SocketAddr) -> Process;
@@ -85,4 +86,20 @@ fn a_busy_server_keeps_no_job_of_another_waiting() {
         let middle = &order[start..order.len() - start];
         assert!(start < EACH && middle.windows(3).all(|three| three[0] != three[1] || three[1] != three[2]));
     }
+}
+
+#[test]
+fn a_server_that_accepts_and_closes_is_tried_less_and_less_often() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let work = |_: Job| async { Outcome::Complete("".into()) };
+    let _working = Working::start(Worker::new(address).function("work", work));
+    let accept = || drop(listener.accept().unwrap());
+    accept();
+    let start = Instant::now();
+    for _ in 0..4 {
+        accept();
+    }
+    // Half of 100, 200, 400 and 800 ms at least; four times the first pause would be 400 ms at most.
+    assert!(start.elapsed() >= Duration::from_millis(750), "{:?}", start.elapsed());
 }

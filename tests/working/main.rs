@@ -16,4 +16,5 @@ mod harness;
 mod jobs;
 mod loss;
 mod returned;
+mod tls;
 mod typed;

@@ -13,7 +13,7 @@ use conveyor_common::protocol::Request;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
 /// A client of one or several servers. Cheap to clone; all clones share connections and limits.
@@ -152,7 +152,7 @@ impl Client {
         if handle.is_empty() || handle.len() > HANDLE_BYTES || handle.contains(&0) {
             return Err(Error::new(ErrorKind::Invalid("a handle has 1 to 63 bytes and no NUL")));
         }
-        self.status_of(None, &Request::GetStatus { handle: Bytes::copy_from_slice(handle) }).await
+        self.status_of(&Request::GetStatus { handle: Bytes::copy_from_slice(handle) }).await
     }
 
     /// What the servers know about the newest job with this unique, whatever its function.
@@ -164,17 +164,24 @@ impl Client {
         if unique.is_empty() || unique.len() >= UNIQUE_BYTES || unique.contains(&0) {
             return Err(Error::new(ErrorKind::Invalid("a unique to ask for has 1 to 63 bytes and no NUL")));
         }
-        let first = self.inner.farm.pick(unique);
-        self.status_of(first, &Request::GetStatusUnique { unique: Bytes::copy_from_slice(unique) }).await
+        self.status_of(&Request::GetStatusUnique { unique: Bytes::copy_from_slice(unique) }).await
     }
 
-    /// Asks the server `first`, then all others, until one knows the job.
-    async fn status_of(&self, first: Option<usize>, request: &Request) -> Result<Status, Error> {
-        let farm = &self.inner.farm;
+    /// Asks all servers at once; the first that knows the job is right.
+    async fn status_of(&self, request: &Request) -> Result<Status, Error> {
+        let mut asking = JoinSet::new();
+        for index in 0..self.inner.farm.servers.len() {
+            let (farm, request) = (Arc::clone(&self.inner.farm), request.clone());
+            asking.spawn(async move {
+                match farm.servers.get(index) {
+                    Some(server) => farm.ask(server, request).await,
+                    None => Err(Error::new(ErrorKind::Closed)),
+                }
+            });
+        }
         let mut nobody_knows = Ok(Status::default());
-        let others = (0..farm.servers.len()).filter(|index| Some(*index) != first);
-        for server in first.into_iter().chain(others).filter_map(|index| farm.servers.get(index)) {
-            match farm.ask(server, request.clone()).await {
+        while let Some(answer) = asking.join_next().await {
+            match answer.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed))) {
                 Ok(Answer::Status(status)) if status.known => return Ok(status),
                 Ok(_) => {}
                 Err(error) => nobody_knows = Err(error),

@@ -45,8 +45,9 @@ pub enum Outcome {
 
 /// A submitted job: a stream of [`Update`]s, and then the [`Outcome`].
 ///
-/// Dropping it forgets the job: its room is given to another one and nothing of it is reported any more. A server that
-/// has the job already goes on with it, since the protocol cannot take a job back.
+/// Dropping it forgets the job: its room is given to another one and nothing of it is reported any more. A job that has
+/// not left yet never does. A server that has the job already goes on with it, since the protocol cannot take a job back
+/// (closing the connection would give up all foreground jobs of this client).
 pub struct JobHandle {
     key: JobKey,
     in_flight: Arc<InFlight>,

@@ -11,6 +11,10 @@
 //! - Every other job ends with an error that says that it may have run.
 //! - A background job that the server has acknowledged is done with.
 //!
+//! # TLS
+//! [`Options::tls`] with a [`Tls`]: servers prove who they are by a CA or by a pinned certificate, clients by a certificate
+//! of their own where it is asked for. [`Stream`] is the connection itself, which workers use, too.
+//!
 //! # Limits
 //! Jobs in flight, updates waiting for each, commands waiting for a server, the time for connecting, answering, and for
 //! a consumer that does not take its updates: all in [`Options`].
@@ -43,7 +47,9 @@ mod job;
 mod job_handle;
 mod options;
 mod pool;
+mod stream;
 mod task;
+mod tls;
 mod typed;
 
 pub use client::Client;
@@ -53,4 +59,6 @@ pub use error::{Error, ErrorKind, JobName, MayHaveRun};
 pub use job::{Job, Unique};
 pub use job_handle::{JobHandle, Outcome, Update};
 pub use options::Options;
+pub use stream::Stream;
+pub use tls::{Tls, TlsBuilder, TlsError};
 pub use typed::{TaskHandle, TaskOutcome};

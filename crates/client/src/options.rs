@@ -1,5 +1,6 @@
 //! What a client is told once: its servers and every limit.
 
+use crate::tls::Tls;
 use crate::typed::Codecs;
 use bytes::Bytes;
 use conveyor_common::payload::{Codec, Limits};
@@ -28,6 +29,7 @@ pub struct Options {
     pub(crate) backoff: Backoff,
     pub(crate) exceptions: bool,
     pub(crate) codecs: Codecs,
+    pub(crate) tls: Option<Tls>,
 }
 
 impl Options {
@@ -44,6 +46,7 @@ impl Options {
             backoff: Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(5) },
             exceptions: true,
             codecs: Codecs::default(),
+            tls: None,
         }
     }
 
@@ -65,7 +68,14 @@ impl Options {
         self
     }
 
-    /// How long a try to connect may take (5 s).
+    /// Talks TLS with every server (in the clear).
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// How long a try to connect may take, name lookup and handshake included (5 s).
     #[must_use]
     pub const fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;

@@ -8,13 +8,12 @@ use crate::error::{Error, ErrorKind};
 use crate::farm::{Command, Farm, Reply};
 use crate::inflight::{Full, InFlight, JobKey};
 use crate::job::chance;
+use crate::stream::Stream;
 use bytes::BytesMut;
 use conveyor_common::protocol::Request;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -30,9 +29,6 @@ const HIGH_WATER_BYTES: usize = 1 << 20;
 /// Submissions that a server may keep although nobody waits for them here any more; a connection has to
 /// remember those until the server is done with them.
 const FORGOTTEN: usize = 65_536;
-
-/// When a host counts as dead: silent for so long, and then to several questions.
-const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Ends jobs whose deadline is over, as long as it runs.
 pub(crate) async fn clock(in_flight: Arc<InFlight>) {
@@ -117,26 +113,19 @@ impl Task {
     }
 
     /// Connects; what arrives meanwhile is held.
-    async fn connect(&mut self) -> Result<TcpStream, String> {
-        let limit = self.farm.options.connect_timeout;
-        let connecting = timeout(limit, TcpStream::connect(&*self.name));
+    async fn connect(&mut self) -> Result<Stream, String> {
+        let (farm, name) = (Arc::clone(&self.farm), Arc::clone(&self.name));
+        let options = &farm.options;
+        let connecting = Stream::connect(&name, options.tls.as_ref(), options.connect_timeout);
         tokio::pin!(connecting);
-        let stream = loop {
+        loop {
             tokio::select! {
-                connected = &mut connecting => match connected {
-                    Ok(Ok(stream)) => break stream,
-                    Ok(Err(error)) => return Err(error.to_string()),
-                    Err(_) => return Err(format!("no answer within {limit:?}")),
-                },
+                connected = &mut connecting => return connected.map_err(|error| error.to_string()),
                 Some(command) = self.commands.recv(), if self.held.len() < self.farm.commands() => {
                     self.held.push(command);
                 }
             }
-        };
-        let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3);
-        let socket = socket2::SockRef::from(&stream);
-        let set = stream.set_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&keepalive));
-        set.map(|()| stream).map_err(|error| error.to_string())
+        }
     }
 
     /// Waits for the next try. Jobs go to another server if there is one, else wait here; questions do not
@@ -170,19 +159,21 @@ impl Task {
     }
 
     /// Talks until the connection is lost.
-    async fn talk(&mut self, mut stream: TcpStream) -> Lost {
+    async fn talk(&mut self, stream: Stream) -> Lost {
         let mut talk = Talk::new(&self.farm, &self.name);
         for option in self.farm.granted() {
             talk.ask(&Request::Option { option }, None);
         }
         self.held.drain(..).for_each(|command| talk.take(command));
-        let (mut reader, mut writer) = stream.split();
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let mut unflushed = false;
         let mut input = BytesMut::new();
         let mut batch = Vec::with_capacity(BATCH);
         let mut heard = false;
         let why = loop {
             input.reserve(READ_BYTES);
-            let (silent, full) = (talk.connection.output.is_empty(), talk.is_full());
+            let silent = talk.connection.output.is_empty() && !unflushed;
+            let full = talk.is_full();
             tokio::select! {
                 read = reader.read_buf(&mut input) => match read {
                     Ok(0) => break "the server closed the connection".to_owned(),
@@ -194,10 +185,9 @@ impl Task {
                     }
                     Err(error) => break error.to_string(),
                 },
-                written = writer.write_buf(&mut talk.connection.output), if !silent => match written {
+                sent = Stream::send(&mut writer, &mut talk.connection.output, &mut unflushed), if !silent => match sent {
                     // What many or large jobs needed is given back.
-                    Ok(_) if talk.connection.output.is_empty() => talk.connection.output = BytesMut::new(),
-                    Ok(_) => {}
+                    Ok(()) => talk.connection.output = BytesMut::new(),
                     Err(error) => break error.to_string(),
                 },
                 _ = self.commands.recv_many(&mut batch, BATCH), if !full => {

@@ -1,8 +1,10 @@
 //! A job in the hands of a worker.
 
 use crate::error::Cancelled;
+use crate::worker::Slot;
 use bytes::Bytes;
 use conveyor_common::protocol::Request;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -56,11 +58,18 @@ pub struct Job {
     assignment: Assignment,
     reports: mpsc::Sender<Request>,
     cancelled: watch::Sender<Option<Cancelled>>,
+    /// Not owned: clones that are kept somewhere keep no slot.
+    slot: Weak<Slot>,
 }
 
 impl Job {
-    pub(crate) fn new(assignment: Assignment, reports: mpsc::Sender<Request>) -> Self {
-        Self { assignment, reports, cancelled: watch::Sender::new(None) }
+    pub(crate) fn new(assignment: Assignment, reports: mpsc::Sender<Request>, slot: Weak<Slot>) -> Self {
+        Self { assignment, reports, cancelled: watch::Sender::new(None), slot }
+    }
+
+    /// The slot of the job, for something that may go on when the job has been reported.
+    pub(crate) fn slot(&self) -> Option<Arc<Slot>> {
+        self.slot.upgrade()
     }
 
     /// The server's name for the job.
@@ -187,6 +196,6 @@ impl Job {
             reducer: Bytes::new(),
             payload: name,
         };
-        Self::new(assignment, mpsc::channel(1).0)
+        Self::new(assignment, mpsc::channel(1).0, Weak::new())
     }
 }

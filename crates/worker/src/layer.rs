@@ -53,7 +53,9 @@ pub trait Layer {
 }
 
 /// Ends jobs that take too long with an exception, and tells them by [`Job::checkpoint`]. The future of an
-/// async function is dropped at its next wait; a blocking one runs on in its thread until it looks.
+/// async function is dropped at its next wait; a blocking one runs on in its thread until it looks. The job is reported
+/// at once, but its slot stays taken until that thread ends: so there are never more such threads than
+/// [slots](crate::Worker::jobs), and a worker whose functions all hang takes no more jobs.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeout(pub Duration);
 
@@ -164,14 +166,21 @@ impl Function {
         Self { handler: Arc::new(handler), announced: None }
     }
 
-    /// A function that blocks: each job has a thread of tokio's pool for them.
+    /// A function that blocks: each job has a thread of tokio's pool for them, and its slot until that thread ends, be
+    /// the job [out of time](Timeout) or not. A runtime that is dropped waits for these threads.
     #[must_use]
     pub fn blocking(function: impl Fn(Job) -> Outcome + Send + Sync + 'static) -> Self {
         let function = Arc::new(function);
         Self::new(move |job: Job| {
             let function = function.clone();
+            let slot = job.slot();
             async move {
-                match tokio::task::spawn_blocking(move || function(job)).await {
+                let run = move || {
+                    let outcome = function(job);
+                    drop(slot);
+                    outcome
+                };
+                match tokio::task::spawn_blocking(run).await {
                     Ok(outcome) => outcome,
                     // Caught again where panics of async functions are.
                     Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),

@@ -44,6 +44,7 @@ mod stop;
 mod typed;
 mod worker;
 
+pub use conveyor_client::{Tls, TlsBuilder, TlsError};
 pub use conveyor_common::payload;
 pub use error::Cancelled;
 pub use job::{Job, Outcome};

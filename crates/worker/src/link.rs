@@ -7,16 +7,15 @@ use crate::session::{Session, Step};
 use crate::stop::Command;
 use crate::worker::{Shared, Slot};
 use bytes::{Bytes, BytesMut};
+use conveyor_client::Stream;
 use conveyor_common::protocol::{Decoder, Frame, Request, Response};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -27,7 +26,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause between two tries to connect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long connecting may take.
+/// How long connecting may take, a TLS handshake included.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a server may take to answer a GRAB before it counts as lost: until then it has a slot.
@@ -51,7 +50,7 @@ type SlotFuture = Pin<Box<dyn Future<Output = Slot> + Send>>;
 #[derive(Debug)]
 struct Started {
     job: Job,
-    slot: Slot,
+    slot: Arc<Slot>,
     /// The connection it came by; by no other may it be reported.
     connection: u64,
 }
@@ -68,6 +67,8 @@ pub(crate) struct Link {
     next_number: u64,
     /// Connections so far: the number of the present one.
     connection: u64,
+    /// Whether the server has said anything by it: one that only accepts is tried less and less often.
+    heard: bool,
 }
 
 /// The state of one connection.
@@ -76,7 +77,11 @@ struct Wire {
     decoder: Decoder,
     input: BytesMut,
     output: BytesMut,
+    /// Something that was written has yet to leave.
+    unflushed: bool,
     reports: mpsc::Receiver<Request>,
+    /// Functions taken back while draining.
+    withdrawn: HashSet<Bytes>,
     /// What jobs report through.
     sender: mpsc::Sender<Request>,
     /// The place in the queue for a slot; giving it up would lose the turn.
@@ -99,7 +104,7 @@ impl Link {
     pub(crate) fn new(shared: Arc<Shared>, address: String) -> Self {
         let stop = shared.stop.subscribe();
         let (tasks, started) = (JoinSet::new(), HashMap::new());
-        Self { shared, address, stop, tasks, started, next_number: 0, connection: 0 }
+        Self { shared, address, stop, tasks, started, next_number: 0, connection: 0, heard: false }
     }
 
     /// Works until the worker ends.
@@ -109,7 +114,6 @@ impl Link {
             match self.connect().await {
                 Ok(None) => break,
                 Ok(Some(stream)) => {
-                    pause = FIRST_PAUSE;
                     match self.serve(stream).await {
                         Ok(Left::Ended) => break,
                         Ok(Left::ToReturn(pause)) => {
@@ -117,6 +121,9 @@ impl Link {
                             continue;
                         }
                         Err(error) => tracing::debug!(server = %self.address, %error, "lost the server"),
+                    }
+                    if self.heard {
+                        pause = FIRST_PAUSE;
                     }
                     self.cancel_all(Cancelled::ServerLost);
                 }
@@ -134,13 +141,12 @@ impl Link {
     }
 
     /// Connects; none when the worker ends first.
-    async fn connect(&mut self) -> io::Result<Option<TcpStream>> {
-        let stream = tokio::select! {
-            stream = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(&self.address)) => stream??,
-            _ = self.stop.wait_for(|command| *command != Command::Work) => return Ok(None),
-        };
-        stream.set_nodelay(true)?;
-        Ok(Some(stream))
+    async fn connect(&mut self) -> io::Result<Option<Stream>> {
+        let tls = self.shared.tls.as_ref();
+        tokio::select! {
+            stream = Stream::connect(&self.address, tls, CONNECT_LIMIT) => stream.map(Some),
+            _ = self.stop.wait_for(|command| *command != Command::Work) => Ok(None),
+        }
     }
 
     /// Waits before the next try; jobs of a lost server may end meanwhile and give their slots back.
@@ -158,10 +164,11 @@ impl Link {
     }
 
     /// Works on one connection until the worker ends or a job goes back; an error is a lost server.
-    async fn serve(&mut self, mut stream: TcpStream) -> io::Result<Left> {
-        let (mut reader, mut writer) = stream.split();
+    async fn serve(&mut self, stream: Stream) -> io::Result<Left> {
+        let (mut reader, mut writer) = tokio::io::split(stream);
         let mut wire = Wire::new();
         self.connection += 1;
+        self.heard = false;
         self.introduce(&mut wire.output);
         loop {
             if let Some(pause) = wire.to_return {
@@ -178,7 +185,10 @@ impl Link {
                     wire.session.drain();
                     wire.waiting = None;
                     let idle = wire.asking.is_none() && self.is_idle();
-                    if idle && wire.output.is_empty() && wire.reports.is_empty() {
+                    if wire.asking.is_none() {
+                        self.withdraw(&mut wire);
+                    }
+                    if idle && wire.is_silent() && wire.reports.is_empty() {
                         self.leave(reader, writer).await;
                         return Ok(Left::Ended);
                     }
@@ -190,6 +200,7 @@ impl Link {
             }
             let answer_until = wire.asking.as_ref().map(|(_, until)| *until);
             wire.input.reserve(READ_BYTES);
+            let silent = wire.is_silent();
             tokio::select! {
                 changed = self.stop.changed() => changed.map_err(io::Error::other)?,
                 Some(report) = wire.reports.recv(), if wire.output.len() < OUTPUT_BYTES => {
@@ -205,13 +216,12 @@ impl Link {
                     wire.session.take_slot().encode(&mut wire.output);
                     wire.asking = Some((slot, Instant::now() + ANSWER_LIMIT));
                 }
-                written = writer.write_buf(&mut wire.output), if !wire.output.is_empty() => {
-                    written?;
-                }
+                sent = Stream::send(&mut writer, &mut wire.output, &mut wire.unflushed), if !silent => sent?,
                 read = reader.read_buf(&mut wire.input) => {
                     if read? == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
+                    self.heard = true;
                     self.receive(&mut wire)?;
                 }
                 () = until(answer_until) => return Err(io::ErrorKind::TimedOut.into()),
@@ -221,7 +231,7 @@ impl Link {
 
     /// Closes so that nothing sent is lost: closing with something unread would reset the connection, and the
     /// server might not see the last report.
-    async fn leave(&mut self, mut reader: ReadHalf<'_>, mut writer: WriteHalf<'_>) {
+    async fn leave(&mut self, mut reader: ReadHalf<Stream>, mut writer: WriteHalf<Stream>) {
         let closed = async {
             writer.shutdown().await?;
             let mut rest = [0; 1024];
@@ -239,9 +249,13 @@ impl Link {
     }
 
     /// Sends what jobs that have ended reported, before the connection closes.
-    async fn flush(&mut self, wire: &mut Wire, writer: &mut WriteHalf<'_>) -> io::Result<()> {
+    async fn flush(&mut self, wire: &mut Wire, writer: &mut WriteHalf<Stream>) -> io::Result<()> {
+        let sending = async {
+            writer.write_all_buf(&mut wire.output).await?;
+            writer.flush().await
+        };
         tokio::select! {
-            sent = tokio::time::timeout(GRACE, writer.write_all_buf(&mut wire.output)) => sent?,
+            sent = tokio::time::timeout(GRACE, sending) => sent?,
             _ = self.stop.wait_for(|command| *command == Command::Now) => Ok(()),
         }
     }
@@ -261,6 +275,20 @@ impl Link {
                 },
             }
             .encode(output);
+        }
+    }
+
+    /// Takes back what the worker can do, so that a server wakes others and not this one, which may be asleep there.
+    /// Not functions with a job under way: servers would give that to another worker. Nor while a GRAB is under way:
+    /// the job it brings would be taken away again.
+    fn withdraw(&self, wire: &mut Wire) {
+        for function in self.shared.functions.keys() {
+            let runs = |started: &Started| {
+                started.connection == self.connection && started.job.function() == function
+            };
+            if !self.started.values().any(runs) && wire.withdrawn.insert(function.clone()) {
+                Request::CantDo { function: function.clone() }.encode(&mut wire.output);
+            }
         }
     }
 
@@ -293,7 +321,8 @@ impl Link {
         self.shared.started(&mut slot);
         let number = self.next_number;
         self.next_number += 1;
-        let job = Job::new(assignment, wire.sender.clone());
+        let slot = Arc::new(slot);
+        let job = Job::new(assignment, wire.sender.clone(), Arc::downgrade(&slot));
         let function = self.shared.functions.get(job.function()).cloned();
         self.started.insert(number, Started { job: job.clone(), slot, connection: self.connection });
         self.tasks.spawn(async move {
@@ -349,12 +378,19 @@ impl Wire {
             decoder: Decoder::default(),
             input: BytesMut::new(),
             output: BytesMut::new(),
+            unflushed: false,
             reports,
+            withdrawn: HashSet::new(),
             sender,
             waiting: None,
             asking: None,
             to_return: None,
         }
+    }
+
+    /// Whether all has left.
+    fn is_silent(&self) -> bool {
+        self.output.is_empty() && !self.unflushed
     }
 }
 

@@ -32,7 +32,10 @@ impl Stop {
         Self(watch::Sender::new(Command::Work))
     }
 
-    /// Takes no further job; the worker ends when those that run have ended and are reported.
+    /// Takes no further job; the worker ends when those that run have ended and are reported. Functions without a
+    /// running job are taken back from the servers at once (CANT_DO), so that they wake others; one with a running job
+    /// has to stay until that ends, as servers would give the job to another worker. gearmand with `--worker-wakeup 1`
+    /// may waste a wake-up on it until then.
     pub fn drain(&self) {
         self.drain_because(Ended::Drained);
     }

@@ -5,6 +5,7 @@ use crate::layer::{Function, Handler};
 use crate::link::Link;
 use crate::stop::{Command, Ended, Stop};
 use bytes::Bytes;
+use conveyor_client::Tls;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) stop: Stop,
     /// A connection takes one job at a time.
     pub(crate) connection_per_job: bool,
+    pub(crate) tls: Option<Tls>,
     slots: Arc<Semaphore>,
     /// What is left of the most jobs to do.
     budget: Option<Arc<Semaphore>>,
@@ -87,6 +89,7 @@ impl Shared {
 #[derive(Debug)]
 pub struct Worker {
     addresses: Vec<String>,
+    tls: Option<Tls>,
     id: Option<Bytes>,
     functions: BTreeMap<Bytes, Function>,
     slots: usize,
@@ -102,6 +105,7 @@ impl Worker {
     pub fn new(address: impl Into<String>) -> Self {
         Self {
             addresses: vec![address.into()],
+            tls: None,
             id: None,
             functions: BTreeMap::new(),
             slots: 1,
@@ -116,6 +120,13 @@ impl Worker {
     #[must_use]
     pub fn server(mut self, address: impl Into<String>) -> Self {
         self.addresses.push(address.into());
+        self
+    }
+
+    /// Talks TLS with every server.
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -196,6 +207,7 @@ impl Worker {
             functions: self.functions,
             stop: self.stop,
             connection_per_job: self.connection_per_job,
+            tls: self.tls,
             slots: Arc::new(Semaphore::new(self.slots)),
             budget,
             max_jobs: self.max_jobs,

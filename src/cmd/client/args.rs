@@ -1,5 +1,6 @@
 //! What was typed after `conveyor client submit`.
 
+use crate::cmd::servers::Servers;
 use clap::ArgAction;
 use conveyor_common::Priority;
 use std::path::PathBuf;
@@ -33,17 +34,8 @@ pub(super) struct Submit {
     #[arg(long = "function", short, value_name = "NAME", required = true)]
     pub(super) functions: Vec<String>,
 
-    /// Job server host
-    #[arg(long, short = 'h', value_name = "HOST", default_value = "127.0.0.1")]
-    pub(super) host: String,
-
-    /// Job server port
-    #[arg(long, short, value_name = "N", default_value_t = 4730)]
-    pub(super) port: u16,
-
-    /// Servers instead of -h and -p; jobs are spread over them, those with a unique by the unique
-    #[arg(long = "server", value_name = "HOST:PORT", conflicts_with_all = ["host", "port"])]
-    pub(super) servers: Vec<String>,
+    #[command(flatten)]
+    pub(super) servers: Servers,
 
     /// Milliseconds until a job is given up
     #[arg(long = "timeout-ms", short = 't', value_name = "MS")]

@@ -55,6 +55,10 @@ pub(super) fn run(args: &Submit) -> ExitCode {
             summary.code()
         }
         Err(Stop::Message(message)) => complain(&message),
+        Err(Stop::Usage(message)) => {
+            complain(&message);
+            ExitCode::from(2)
+        }
         // Whoever reads has seen enough.
         Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         Err(Stop::Output(error)) => complain(&format!("cannot write: {error}")),
@@ -68,6 +72,8 @@ fn complain(message: &str) -> ExitCode {
 
 /// Why it ends early.
 enum Stop {
+    /// Options that are of no use.
+    Usage(String),
     Message(String),
     Output(io::Error),
 }
@@ -79,11 +85,11 @@ impl From<io::Error> for Stop {
 }
 
 async fn submit_all(args: &Submit, live: &Arc<Live>) -> Result<Summary, Stop> {
-    let servers = match args.servers.as_slice() {
-        [] => vec![format!("{}:{}", args.host, args.port)],
-        servers => servers.to_vec(),
-    };
-    let options = Options::new(servers).in_flight(args.in_flight as usize).updates(UPDATES, PATIENCE);
+    let mut options =
+        Options::new(args.servers.addresses()).in_flight(args.in_flight as usize).updates(UPDATES, PATIENCE);
+    if let Some(tls) = args.servers.tls().map_err(Stop::Usage)? {
+        options = options.tls(tls);
+    }
     let client = Client::connect(options).await.map_err(|error| {
         Stop::Message(format!("{error}\nIs a job server running there? `conveyor server` starts one."))
     })?;

@@ -1,5 +1,6 @@
 //! What was typed after `conveyor worker`.
 
+use crate::cmd::servers::Servers;
 use clap::ArgAction;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -36,17 +37,8 @@ pub(crate) struct Args {
     #[arg(long = "function", short, value_name = "NAME", required = true)]
     pub(super) functions: Vec<String>,
 
-    /// Job server host
-    #[arg(long, short = 'h', value_name = "HOST", default_value = "127.0.0.1")]
-    pub(super) host: String,
-
-    /// Job server port
-    #[arg(long, short, value_name = "N", default_value_t = 4730)]
-    pub(super) port: u16,
-
-    /// Servers instead of -h and -p; they take turns
-    #[arg(long = "server", value_name = "HOST:PORT", conflicts_with_all = ["host", "port"])]
-    pub(super) servers: Vec<String>,
+    #[command(flatten)]
+    pub(super) servers: Servers,
 
     /// End after so many jobs
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]

@@ -11,7 +11,7 @@ use crate::logging::Log;
 use crate::settings::{LogTarget, Verbosity};
 use bytes::Bytes;
 use conveyor_worker::performer::{Command, Context, Ending, Failure, Limits, Output, Report};
-use conveyor_worker::{Job, Outcome, Stop, Worker};
+use conveyor_worker::{Job, Outcome, Stop, Tls, Worker};
 use std::borrow::Cow;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -45,6 +45,13 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         (true, true) => Verbosity::Debug,
     };
     let _log = Log::start(&LogTarget::Stderr, verbosity);
+    let tls = match args.servers.tls() {
+        Ok(tls) => tls,
+        Err(error) => {
+            eprintln!("conveyor worker: {error}");
+            return ExitCode::from(2);
+        }
+    };
     let _pid_file = match args.pid_file.as_deref().map(PidFile::write).transpose() {
         Ok(file) => file,
         Err(message) => {
@@ -53,7 +60,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let ended = runtime.and_then(|runtime| runtime.block_on(work(args)));
+    let ended = runtime.and_then(|runtime| runtime.block_on(work(args, tls)));
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -63,9 +70,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
-async fn work(args: &Args) -> std::io::Result<()> {
+async fn work(args: &Args, tls: Option<Tls>) -> std::io::Result<()> {
     let performer = Arc::new(performer(args));
-    let worker = worker(args, &performer);
+    let worker = worker(args, &performer, tls);
     let stop = worker.stop_handle();
     let (term, int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let at_once = watch::Sender::new(false);
@@ -109,15 +116,14 @@ async fn stop_when_told<T>(
     std::future::pending().await
 }
 
-fn worker(args: &Args, performer: &Arc<Performer>) -> Worker {
-    let servers = match args.servers.as_slice() {
-        [] => vec![format!("{}:{}", args.host, args.port)],
-        servers => servers.to_vec(),
-    };
-    let mut servers = servers.into_iter();
+fn worker(args: &Args, performer: &Arc<Performer>, tls: Option<Tls>) -> Worker {
+    let mut servers = args.servers.addresses().into_iter();
     let mut worker = Worker::new(servers.next().unwrap_or_default()).jobs(args.jobs as usize);
     for server in servers {
         worker = worker.server(server);
+    }
+    if let Some(tls) = tls {
+        worker = worker.tls(tls);
     }
     if let Some(count) = args.count {
         worker = worker.max_jobs(count);
