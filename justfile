@@ -15,7 +15,7 @@ clippy:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
-# 10^8 random steps and long fuzz loops; adds a line to docs/soak.md.
+# 10^8 random steps, long fuzz loops and storms; adds a line to docs/soak.md.
 soak:
     ./scripts/soak.sh
 

@@ -12,6 +12,7 @@ mod support;
 
 mod all_in_one;
 mod bench;
+mod examples;
 mod fair;
 mod hostile;
 mod live;

@@ -14,8 +14,10 @@ pub(crate) enum Item {
     Priorities,
     Unique,
     Foreground,
+    Empty,
     Background,
     Binary,
+    Mebibyte,
     Status,
     Data,
     Warning,
@@ -45,8 +47,10 @@ impl Item {
         Self::Priorities,
         Self::Unique,
         Self::Foreground,
+        Self::Empty,
         Self::Background,
         Self::Binary,
+        Self::Mebibyte,
         Self::Status,
         Self::Data,
         Self::Warning,
@@ -57,7 +61,23 @@ impl Item {
         Self::WorkerKilled,
     ];
 
-    /// What every client is tried on with every worker.
+    /// What our client is tried on with every worker, and our workers with every client.
+    pub(crate) const OURS: &'static [Self] = &[
+        Self::Priorities,
+        Self::Unique,
+        Self::Foreground,
+        Self::Empty,
+        Self::Background,
+        Self::Binary,
+        Self::Mebibyte,
+        Self::Status,
+        Self::Data,
+        Self::Warning,
+        Self::Fail,
+        Self::Exception,
+    ];
+
+    /// What every other client is tried on with every other worker.
     pub(crate) const CROSS: &'static [Self] = &[
         Self::Unique,
         Self::Foreground,
@@ -112,15 +132,17 @@ impl Pair {
             Item::Priorities => self.priorities(),
             Item::Unique => self.unique(),
             Item::Foreground => self.result("reverse", b"hello", b"olleh"),
+            Item::Empty => self.empty(),
             Item::Background => self.background(),
             Item::Binary => self.binary(),
+            Item::Mebibyte => self.large(1 << 20),
             Item::Status => self.event("status", "STATUS 3/3"),
             Item::Data => self.data(),
             Item::Warning => self.event("warn", "WARNING careful"),
             Item::Fail => self.fail(),
             Item::Exception => self.exception(),
             Item::Many => self.many(),
-            Item::Large => self.large(),
+            Item::Large => self.large(LARGE),
             Item::Epoch => self.epoch(),
             Item::WorkerKilled => self.worker_killed(),
         };
@@ -154,7 +176,7 @@ impl Pair {
 
     fn submit(&self, operation: &str, function: &str, payload: &[u8], extra: &str) -> Output {
         let mut command = self.client_command(operation, function, payload, extra);
-        if self.client != Library::CommandLine {
+        if !self.client.is_command() {
             return run(&mut command);
         }
         // The tool prints results and progress to one place, and reads its payload from there too.
@@ -233,6 +255,18 @@ impl Pair {
         })
     }
 
+    /// Nothing comes back: but the job completes.
+    fn empty(&mut self) -> Checked {
+        self.with_worker();
+        let output = self.submit("normal", "empty", b"x", "");
+        let completed = match self.client.is_command() {
+            true => output.status.success(),
+            false => printed(&output).lines().any(|line| line == "COMPLETE"),
+        };
+        let result = fs::read(self.path("output")).unwrap_or_default();
+        ensure(completed && result.is_empty(), || format!("{} bytes: {}", result.len(), printed(&output)))
+    }
+
     fn background(&mut self) -> Checked {
         self.with_worker();
         self.background_line("bg", "in the background")?;
@@ -252,9 +286,9 @@ impl Pair {
         self.with_worker();
         let output = self.submit("normal", function, b"x", "");
         let text = printed(&output);
-        let event = if self.client == Library::CommandLine && function == "status" {
+        let event = if self.client.is_command() && function == "status" {
             "100% Complete"
-        } else if self.client == Library::CommandLine {
+        } else if self.client.is_command() {
             event.trim_start_matches("WARNING ")
         } else {
             event
@@ -263,7 +297,7 @@ impl Pair {
     }
 
     fn completed(&self) -> &'static str {
-        if self.client == Library::CommandLine { "done" } else { "COMPLETE" }
+        if self.client.is_command() { "done" } else { "COMPLETE" }
     }
 
     fn data(&mut self) -> Checked {
@@ -278,7 +312,7 @@ impl Pair {
     fn fail(&mut self) -> Checked {
         self.with_worker();
         let output = self.submit("normal", "fail", b"x", "");
-        let failed = if self.client == Library::CommandLine {
+        let failed = if self.client.is_command() {
             !output.status.success()
         } else {
             printed(&output).lines().any(|line| line == "FAIL")
@@ -289,7 +323,10 @@ impl Pair {
     fn exception(&mut self) -> Checked {
         self.with_worker();
         let output = self.submit("normal", "exception", b"x", "");
-        ensure(printed(&output).contains("EXCEPTION boom"), || printed(&output))
+        // `conveyor worker` says how the command ended, and then what it said.
+        let message = if self.worker == Library::Conveyor { "exit code 1\nboom" } else { "boom" };
+        let event = if self.client == Library::Conveyor { "Job failed:" } else { "EXCEPTION" };
+        ensure(printed(&output).contains(&format!("{event} {message}")), || printed(&output))
     }
 
     fn many(&mut self) -> Checked {
@@ -298,8 +335,8 @@ impl Pair {
         ensure(printed(&output).contains("MANY 200"), || printed(&output))
     }
 
-    fn large(&mut self) -> Checked {
-        let payload: Vec<u8> = (0..LARGE).map(|at| (at * 31 % 251).to_le_bytes()[0]).collect();
+    fn large(&mut self, bytes: usize) -> Checked {
+        let payload: Vec<u8> = (0..bytes).map(|at| (at * 31 % 251).to_le_bytes()[0]).collect();
         self.result("echo", &payload, &payload)
     }
 
@@ -332,7 +369,7 @@ impl Pair {
         self.workers = others;
         let output = client.join().unwrap();
         let result = match self.client {
-            Library::CommandLine => output.stdout,
+            client if client.is_command() => output.stdout,
             _ => fs::read(self.path("output")).unwrap_or_default(),
         };
         ensure(result == b"second", || format!("{:?}", String::from_utf8_lossy(&result)))

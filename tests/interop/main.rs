@@ -1,5 +1,5 @@
-//! Client and worker programs on other people's libraries, against conveyor and against gearmand: every library
-//! with itself, on everything it can do, and every client with every worker.
+//! Client and worker programs on other people's libraries and on ours, against conveyor and against gearmand: every
+//! library with itself, on everything it can do, every client with every worker, and ours with all of them.
 //!
 //! `CONVEYOR_INTEROP_REPORT=docs/interop.md` writes the table of results.
 
@@ -48,7 +48,7 @@ fn check(kind: Kind, client: Library, worker: Library, items: &[Item]) -> Vec<(I
 /// A library with itself: everything it can do.
 fn own(kind: Kind, library: Library) {
     let outcomes = check(kind, library, library, Item::ALL);
-    report::add(kind, library, &outcomes);
+    report::add(kind, library, library, &outcomes);
 }
 
 /// libgearman's small socket buffers make 64 MiB take more than a minute in which nobody has anything to do: all
@@ -60,7 +60,7 @@ fn a_payload_of_64_mib_goes_there_and_back_with_every_library() {
             for library in Library::ALL {
                 scope.spawn(move || {
                     let outcomes = check(kind, library, library, &[Item::Large]);
-                    report::add(kind, library, &outcomes);
+                    report::add(kind, library, library, &outcomes);
                 });
             }
         }
@@ -89,13 +89,15 @@ own_tests!(
     pygearman_on_conveyor pygearman_on_gearmand Pygearman,
     node_on_conveyor node_on_gearmand Node,
     command_line_on_conveyor command_line_on_gearmand CommandLine,
+    rust_on_conveyor rust_on_gearmand Rust,
+    our_command_on_conveyor our_command_on_gearmand Conveyor,
 );
 
 macro_rules! cross_tests {
     ($($name:ident $library:ident),* $(,)?) => {$(
         #[test]
         fn $name() {
-            for worker in Library::ALL.into_iter().filter(|worker| *worker != Library::$library) {
+            for worker in Library::THEIRS.into_iter().filter(|worker| *worker != Library::$library) {
                 check(Kind::Conveyor, Library::$library, worker, Item::CROSS);
             }
         }
@@ -112,17 +114,48 @@ cross_tests!(
     command_line_client_with_every_worker CommandLine,
 );
 
+/// One of ours with everybody else's.
+fn ours(kind: Kind, pairs: impl Fn(Library) -> (Library, Library)) {
+    for (client, worker) in Library::ALL.into_iter().map(pairs).filter(|(client, worker)| client != worker) {
+        let outcomes = check(kind, client, worker, Item::OURS);
+        report::add(kind, client, worker, &outcomes);
+    }
+}
+
+macro_rules! tests_of_ours {
+    ($($conveyor:ident $gearmand:ident $pairs:expr;)*) => {$(
+        #[test]
+        fn $conveyor() {
+            ours(Kind::Conveyor, $pairs);
+        }
+
+        #[test]
+        fn $gearmand() {
+            ours(Kind::Gearmand, $pairs);
+        }
+    )*};
+}
+
+tests_of_ours!(
+    rust_client_with_every_worker_on_conveyor rust_client_with_every_worker_on_gearmand
+        |other| (Library::Rust, other);
+    rust_worker_with_every_client_on_conveyor rust_worker_with_every_client_on_gearmand
+        |other| (other, Library::Rust);
+    our_command_with_every_client_on_conveyor our_command_with_every_client_on_gearmand
+        |other| (other, Library::Conveyor);
+);
+
 #[test]
 fn some_cross_pairs_on_gearmand_behave_as_on_conveyor() {
     let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
     let given = std::env::var("CONVEYOR_TEST_SEED").ok().and_then(|text| text.parse().ok());
     let seed: u64 = given.unwrap_or_else(clock);
     println!("seed {seed} (replay with CONVEYOR_TEST_SEED={seed})");
-    let count = Library::ALL.len();
+    let count = Library::THEIRS.len();
     for turn in 0..4_usize {
         let pick = usize::try_from((seed >> (turn * 3)) % 1_000_003).unwrap() + turn;
         let (client, step) = (pick % count, 1 + (pick / count) % (count - 1));
-        let (client, worker) = (Library::ALL[client], Library::ALL[(client + step) % count]);
+        let (client, worker) = (Library::THEIRS[client], Library::THEIRS[(client + step) % count]);
         check(Kind::Gearmand, client, worker, Item::CROSS);
     }
 }

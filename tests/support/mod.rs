@@ -8,8 +8,9 @@ pub(crate) mod tunnel;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Where Debian puts the real one.
@@ -50,6 +51,19 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
+/// A port that nobody listens on and that the system gives to no connection: a server that ends and starts again finds
+/// it free. From the system's range, a client that tries it meanwhile may get it for itself.
+pub(crate) fn lasting_port() -> u16 {
+    const PORTS: std::ops::Range<u16> = 10_000..32_000;
+    // Processes begin at different places.
+    let begin = u16::try_from(std::process::id() * 31 % u32::from(PORTS.end - PORTS.start)).unwrap();
+    let mut ports = PORTS.skip(begin.into()).chain(PORTS);
+    let free = |port: &u16| {
+        TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok() && GIVEN.lock().unwrap().insert(*port)
+    };
+    ports.find(free).expect("a port is free")
+}
+
 /// Makes sure a program of another package is there.
 pub(crate) fn require(program: &str) {
     let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
@@ -58,6 +72,29 @@ pub(crate) fn require(program: &str) {
         found || std::path::Path::new(program).exists(),
         "{program} is missing: run scripts/test-deps.sh"
     );
+}
+
+/// A program in `examples/`. `cargo test` builds those too, `cargo test --test NAME` does not: cargo is asked once a test
+/// binary, so that none is missing or old.
+pub(crate) fn example(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let exe = std::env::current_exe().unwrap();
+        let built = exe.parent().and_then(Path::parent).expect("tests are in target/PROFILE/deps");
+        let profile = match built.file_name().and_then(|name| name.to_str()) {
+            Some("debug") => "test",
+            Some(other) => other,
+            None => panic!("{} names no profile", built.display()),
+        };
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.args(["build", "--quiet", "--locked", "--examples", "--profile", profile, "--target-dir"]);
+        command.arg(built.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
+        let output = run(&mut command);
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        built.join("examples")
+    });
+    folder.join(name)
 }
 
 /// A process that ends with its owner.
@@ -101,13 +138,19 @@ impl Drop for Process {
 pub(crate) struct Server {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
+    /// What starts it.
+    command: Command,
     _directory: tempfile::TempDir,
 }
 
 impl Server {
     /// Conveyor on a free port of 127.0.0.1.
     pub(crate) fn conveyor(options: &[&str]) -> Self {
-        let port = free_port();
+        Self::conveyor_at(free_port(), options)
+    }
+
+    /// Conveyor on this port of 127.0.0.1.
+    pub(crate) fn conveyor_at(port: u16, options: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_conveyor"));
         command.args(["server", "--listen", "127.0.0.1", "--port", &port.to_string()]).args(options);
         Self::start(command, port)
@@ -115,8 +158,12 @@ impl Server {
 
     /// Debian's gearmand on a free port of 127.0.0.1.
     pub(crate) fn gearmand(options: &[&str]) -> Self {
+        Self::gearmand_at(free_port(), options)
+    }
+
+    /// Debian's gearmand on this port of 127.0.0.1.
+    pub(crate) fn gearmand_at(port: u16, options: &[&str]) -> Self {
         require(GEARMAND);
-        let port = free_port();
         let mut command = Command::new(GEARMAND);
         command.args(["--listen=127.0.0.1", &format!("--port={port}"), "--log-file=none"]).args(options);
         Self::start(command, port)
@@ -128,9 +175,21 @@ impl Server {
         command.env("CONVEYOR_DATA_DIR", directory.path().join("queue"));
         let process = Process::spawn(&mut command);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let server = Self { process, address, _directory: directory };
+        let server = Self { process, address, command, _directory: directory };
         wait_for("the server accepts", || TcpStream::connect(address).ok());
         server
+    }
+
+    /// Kills it: whatever it knows is lost.
+    pub(crate) fn kill(&mut self) {
+        self.process.child.kill().unwrap();
+        self.process.child.wait().unwrap();
+    }
+
+    /// Starts it again, with the same options on the same port.
+    pub(crate) fn start_again(&mut self) {
+        self.process = Process::spawn(&mut self.command);
+        wait_for("the server accepts again", || TcpStream::connect(self.address).ok());
     }
 
     pub(crate) fn port(&self) -> u16 {

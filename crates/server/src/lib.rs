@@ -2,6 +2,38 @@
 //!
 //! [`Server::bind`] opens the sockets, [`Server::spawn`] serves them on a thread of its own. What happens to jobs
 //! is decided by [`core`], a pure state machine; `engine` runs it and `front` talks to the network.
+//!
+//! ```
+//! use conveyor_common::HandlePrefix;
+//! use conveyor_server::core::{Compat, Identity, Rules, Wakeup};
+//! use conveyor_server::{Config, Keepalive, Limits, Server, Stop};
+//!
+//! # fn main() -> Result<(), conveyor_server::Error> {
+//! let server = Server::bind(Config {
+//!     listen: vec!["127.0.0.1".to_owned()],
+//!     port: 0, // whichever is free
+//!     backlog: 128,
+//!     rules: Rules {
+//!         compat: Compat::V2_0,
+//!         round_robin: false,
+//!         max_losses: None,
+//!         wakeup: Wakeup::AsNeeded,
+//!         exceptions: false,
+//!         prefix: HandlePrefix::new(b"H:box"),
+//!         durable: false,
+//!         identity: Identity { version: "1".to_owned(), pid: std::process::id(), verbose: "ERROR".to_owned() },
+//!     },
+//!     limits: Limits::default(),
+//!     keepalive: Keepalive::default(),
+//! })?;
+//! let server = server.spawn()?;
+//! println!("listening on {:?}", server.addresses());
+//! // Clients and workers come and go.
+//! server.stop(Stop::Drained);
+//! server.join();
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod config;
 pub mod core;

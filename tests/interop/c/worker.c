@@ -35,6 +35,14 @@ static void *do_echo(gearman_job_st *job, void *context, size_t *size, gearman_r
   return copy(gearman_job_workload(job), *size);
 }
 
+static void *do_empty(gearman_job_st *job, void *context, size_t *size, gearman_return_t *ret) {
+  (void)context;
+  (void)job;
+  *size = 0;
+  *ret = GEARMAN_SUCCESS;
+  return NULL;
+}
+
 static void *do_status(gearman_job_st *job, void *context, size_t *size, gearman_return_t *ret) {
   uint32_t part;
   (void)context;
@@ -101,7 +109,7 @@ static void *do_log(gearman_job_st *job, void *context, size_t *size, gearman_re
 
 int main(int argc, char **argv) {
   static const struct { const char *name; gearman_worker_fn *function; } functions[] = {
-    {"reverse", do_reverse}, {"echo", do_echo}, {"status", do_status}, {"data", do_data}, {"warn", do_warn},
+    {"reverse", do_reverse}, {"echo", do_echo}, {"empty", do_empty}, {"status", do_status}, {"data", do_data}, {"warn", do_warn},
     {"fail", do_fail}, {"exception", do_exception}, {"hang", do_hang}, {"log", do_log},
   };
   gearman_worker_st *worker = gearman_worker_create(NULL);

@@ -8,6 +8,7 @@ const worker = gearman(host, Number(port))
 const functions = {
   reverse: (job) => Buffer.from(job.payload).reverse(),
   echo: (job) => job.payload,
+  empty: () => '',
   status: (job) => {
     for (const part of [1, 2, 3]) worker.sendWorkStatus(job.handle, String(part), '3')
     return 'done'

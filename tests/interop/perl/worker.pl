@@ -7,6 +7,7 @@ my ($host, $port) = @ARGV;
 my $worker = Gearman::Worker->new(job_servers => ["$host:$port"]);
 $worker->register_function(reverse => sub { scalar reverse $_[0]->arg });
 $worker->register_function(echo    => sub { $_[0]->arg });
+$worker->register_function(empty   => sub { '' });
 $worker->register_function(status  => sub { $_[0]->set_status($_, 3) for 1 .. 3; 'done' });
 $worker->register_function(data => sub { $worker->send_work_data($_[0], $_) for qw(part1 part2); 'done' });
 $worker->register_function(warn => sub { $worker->send_work_warning($_[0], 'careful'); 'done' });

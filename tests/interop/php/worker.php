@@ -5,6 +5,7 @@ $worker = new GearmanWorker();
 $worker->addServer($host, (int) $port);
 $worker->addFunction('reverse', fn ($job) => strrev($job->workload()));
 $worker->addFunction('echo', fn ($job) => $job->workload());
+$worker->addFunction('empty', fn ($job) => '');
 $worker->addFunction('status', function ($job) {
     foreach ([1, 2, 3] as $part) {
         $job->sendStatus($part, 3);

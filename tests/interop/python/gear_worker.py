@@ -9,7 +9,7 @@ host, port = sys.argv[1:3]
 worker = gear.Worker("gear")
 worker.addServer(host, int(port))
 worker.waitForServer()
-for function in ("reverse", "echo", "status", "data", "warn", "fail", "exception", "hang", "log"):
+for function in ("reverse", "echo", "empty", "status", "data", "warn", "fail", "exception", "hang", "log"):
     worker.registerFunction(function)
 
 
@@ -35,6 +35,8 @@ while True:
         job.sendWorkComplete(job.arguments[::-1])
     elif name == "echo":
         job.sendWorkComplete(job.arguments)
+    elif name == "empty":
+        job.sendWorkComplete(b"")
     elif name == "status":
         for part in (1, 2, 3):
             job.sendWorkStatus(part, 3)

@@ -74,6 +74,7 @@ def log(worker, job):
 worker = Worker(["%s:%s" % (host, port)])
 worker.register_task(b"reverse", lambda worker, job: job.data[::-1])
 worker.register_task(b"echo", lambda worker, job: job.data)
+worker.register_task(b"empty", lambda worker, job: b"")
 worker.register_task(b"status", status)
 worker.register_task(b"data", data)
 worker.register_task(b"warn", warn)
