@@ -33,7 +33,7 @@ pub(crate) struct StorageArgs {
     #[arg(long, value_name = "DIRECTORY", env = DATA_DIR_VARIABLE)]
     pub(crate) data_dir: Option<PathBuf>,
     /// durable: background jobs are stored in --data-dir; builtin: everything is in memory, as in gearmand
-    #[arg(long, value_name = "TYPE", value_parser = queue_type, ignore_case = true)]
+    #[arg(long, short = 'q', value_name = "TYPE", value_parser = queue_type, ignore_case = true)]
     pub(crate) queue_type: Option<QueueType>,
     /// When a background job is accepted: sync, when it is on the disk; interval:MS, at once, and on the disk within
     /// so many milliseconds; none, at once, and on the disk when the system writes it (default: sync)

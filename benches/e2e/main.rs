@@ -25,22 +25,31 @@ use support::{Process, Server};
 /// All clients of a load connect at once.
 const BACKLOG: &[&str] = &["--backlog", "1024"];
 
+/// Everything in memory, as gearmand.
+const IN_MEMORY: &[&str] = &["--backlog", "1024", "--queue-type", "builtin"];
+
 /// A row of the table.
 struct Row {
     load: &'static str,
     /// Server and generator share one core. With one request in flight there is never work for two, and where the
     /// scheduler puts them decides the figures: waking another core takes several times as long as the server does.
     one_core: bool,
+    /// Both servers store background jobs in SQLite before they answer.
+    stored: bool,
     /// Hoped for: rate and CPU over gearmand's.
     goal: &'static str,
 }
 
 const fn row(load: &'static str, goal: &'static str) -> Row {
-    Row { load, one_core: false, goal }
+    Row { load, one_core: false, stored: false, goal }
 }
 
 const fn on_one_core(load: &'static str, goal: &'static str) -> Row {
-    Row { load, one_core: true, goal }
+    Row { load, one_core: true, stored: false, goal }
+}
+
+const fn stored(load: &'static str, goal: &'static str) -> Row {
+    Row { load, one_core: false, stored: true, goal }
 }
 
 const ROWS: &[Row] = &[
@@ -52,6 +61,8 @@ const ROWS: &[Row] = &[
     row("foreground-single", "1.5 · 0.45"),
     row("foreground-many", "1.55 · 0.5"),
     row("background", "2.5 · 0.4, memory 0.30"),
+    stored("stored", "40 · 0.08"),
+    stored("stored-single", "1.5"),
     row("drain", "8 · 0.12"),
     row("drain-deep", "8 · 0.12"),
     row("functions", "2.4 · 0.35"),
@@ -78,10 +89,18 @@ struct Figures {
 }
 
 /// Starts a server, loads it once, and ends it.
-fn run(server: &str, load: &str, seconds: f64) -> Figures {
+fn run(server: &str, (load, stored): (&str, bool), seconds: f64) -> Figures {
     match server {
         "conveyor" => {
-            let server = Server::conveyor(BACKLOG);
+            // Without a word it stores, in a directory of its own.
+            let server = Server::conveyor(if stored { BACKLOG } else { IN_MEMORY });
+            measure(server.address, load, seconds)
+        }
+        "gearmand" if stored => {
+            let directory = tempfile::tempdir().unwrap();
+            let file = format!("--libsqlite3-db={}", directory.path().join("queue.db").display());
+            let options = [BACKLOG, &["--queue-type=libsqlite3", &file]].concat();
+            let server = Server::gearmand(&options);
             measure(server.address, load, seconds)
         }
         "gearmand" => {
@@ -179,7 +198,11 @@ fn setting(variable: &str, otherwise: f64) -> f64 {
 }
 
 /// The runs of one load on the three servers, in turns.
-fn alternate(load: &str, (seconds, rounds): (f64, f64), with_gearmand: bool) -> [Vec<Figures>; 3] {
+fn alternate(
+    (load, stored): (&str, bool),
+    (seconds, rounds): (f64, f64),
+    with_gearmand: bool,
+) -> [Vec<Figures>; 3] {
     let mut runs: [Vec<Figures>; 3] = Default::default();
     let mut round = 0.0;
     while round < rounds {
@@ -188,11 +211,11 @@ fn alternate(load: &str, (seconds, rounds): (f64, f64), with_gearmand: bool) -> 
             let can = match *server {
                 "gearmand" => with_gearmand,
                 // It knows no functions: the workers of the mixed load would do each other's jobs.
-                "floor" => load != "mixed",
+                "floor" => load != "mixed" && !stored,
                 _ => true,
             };
             if can {
-                runs.push(run(server, load, seconds));
+                runs.push(run(server, (load, stored), seconds));
             }
         }
     }
@@ -217,13 +240,13 @@ fn main() {
     let all_cores = sched_getaffinity(None).unwrap();
     let mut one_core = CpuSet::new();
     one_core.set((0..CpuSet::MAX_CPU).find(|cpu| all_cores.is_set(*cpu)).unwrap());
-    for Row { load, one_core: pinned, goal } in ROWS {
+    for Row { load, one_core: pinned, stored, goal } in ROWS {
         if !only.is_empty() && !only.split(',').any(|name| name == *load) {
             continue;
         }
         // What is started from here on inherits it.
         sched_setaffinity(None, if *pinned { &one_core } else { &all_cores }).unwrap();
-        let runs = alternate(load, (seconds, rounds), with_gearmand);
+        let runs = alternate((load, *stored), (seconds, rounds), with_gearmand);
         let [ours, theirs, floor] = &runs;
         let cells = [ours, theirs, floor].map(|runs| cell(medians(runs))).join(" | ");
         let name = format!("{load}{}", if *pinned { ", one core" } else { "" });

@@ -25,7 +25,7 @@ use support::Server;
 const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/flat-cost.svg");
 
 /// All clients connect at once, and ten thousand of them need descriptors.
-const OPTIONS: &[&str] = &["--backlog", "1024", "--file-descriptors", "15000"];
+const OPTIONS: &[&str] = &["--backlog", "1024", "--file-descriptors", "15000", "--queue-type", "builtin"];
 
 /// What grows, and how it is told to `conveyor bench`.
 struct Series {

@@ -21,8 +21,11 @@ fn conforms(spawn: &str, compat: &str, more: &[&str]) -> io::Result<()> {
 
 fn conveyor_conforms(compat: &str) -> io::Result<()> {
     let conveyor = env!("CARGO_BIN_EXE_conveyor");
-    let spawn =
-        format!("'{conveyor}' server --listen 127.0.0.1 --port {{port}} --compat {compat} {{options}}");
+    let directory = tempfile::tempdir()?;
+    let spawn = format!(
+        "'{conveyor}' server --data-dir '{}/{{port}}' --listen 127.0.0.1 --port {{port}} --compat {compat} {{options}}",
+        directory.path().display()
+    );
     conforms(&spawn, compat, &[])
 }
 

@@ -124,8 +124,15 @@ async fn without_uniques_every_job_completes_or_is_said_to_have_perhaps_run() {
 /// A server at a port of the caller's.
 fn conveyor_at(port: u16) -> Process {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_conveyor"));
-    let process =
-        Process::spawn(command.args(["server", "--listen", "127.0.0.1", "--port", &port.to_string()]));
+    let process = Process::spawn(command.args([
+        "server",
+        "-q",
+        "builtin",
+        "--listen",
+        "127.0.0.1",
+        "--port",
+        &port.to_string(),
+    ]));
     crate::support::wait_for("the server accepts", || {
         std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()
     });

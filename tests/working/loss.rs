@@ -13,7 +13,15 @@ type Restart = fn(SocketAddr) -> Process;
 
 fn conveyor_at(address: SocketAddr) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_conveyor"));
-    Process::spawn(command.args(["server", "--listen", "127.0.0.1", "--port", &address.port().to_string()]))
+    Process::spawn(command.args([
+        "server",
+        "-q",
+        "builtin",
+        "--listen",
+        "127.0.0.1",
+        "--port",
+        &address.port().to_string(),
+    ]))
 }
 
 /// With a pid file of its own: gearmand removes whatever is at that path, devices included.

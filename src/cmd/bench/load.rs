@@ -52,7 +52,7 @@ const PLAIN: Load = Load {
 };
 
 /// Every load, in the order of the table in docs/performance.md.
-pub(super) const LOADS: [Load; 14] = [
+pub(super) const LOADS: [Load; 16] = [
     Load {
         name: "echo",
         about: "ECHO_REQ on 8 connections with 16 in flight",
@@ -93,6 +93,25 @@ pub(super) const LOADS: [Load; 14] = [
         clients: 4,
         in_flight: 64,
         workers: 0,
+        ..PLAIN
+    },
+    Load {
+        name: "stored",
+        about: "background jobs of 16 clients with 16 in flight, for a server that stores them before it answers",
+        operation: Operation::Background,
+        clients: 16,
+        workers: 0,
+        jobs: 60_000,
+        ..PLAIN
+    },
+    Load {
+        name: "stored-single",
+        about: "background jobs one after the other, for such a server",
+        operation: Operation::Background,
+        clients: 1,
+        in_flight: 1,
+        workers: 0,
+        jobs: 10_000,
         ..PLAIN
     },
     Load {
