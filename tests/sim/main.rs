@@ -13,6 +13,7 @@
 mod against_model;
 mod behaviour;
 mod bugs;
+mod committing;
 
 mod details;
 mod liveness;
