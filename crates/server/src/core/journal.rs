@@ -96,13 +96,14 @@ impl Core {
 
     /// Records that a background job exists.
     pub(super) fn append_job(&mut self, id: JobId, fx: &mut Effects) -> u64 {
+        if !self.records() {
+            return 0;
+        }
         let Some(record) = self.record(id) else { return self.journal.appended };
         let number = record.number;
         let change = self.append(Change::Added(record), fx);
-        if self.records() {
-            self.journal.unstored.push_back((change, id));
-            self.journal.change_of.insert(number, change);
-        }
+        self.journal.unstored.push_back((change, id));
+        self.journal.change_of.insert(number, change);
         change
     }
 
@@ -144,10 +145,13 @@ impl Core {
     }
 
     fn reserve_ahead(&mut self, fx: &mut Effects) {
+        if !self.records() {
+            return;
+        }
         let journal = &self.journal;
         let enough = |used: u64, reserved: u64| used.saturating_add(BLOCK / 2) < reserved;
         let numbers = enough(self.next_number.0, journal.reserved.0);
-        if !self.records() || journal.failed || numbers && enough(self.next_order, journal.reserved_orders) {
+        if journal.failed || numbers && enough(self.next_order, journal.reserved_orders) {
             return;
         }
         let through = JobNumber(self.next_number.0.saturating_add(BLOCK));

@@ -140,7 +140,8 @@ impl Core {
             self.watch(conn, id);
         }
         let created = Reply::JobCreated(number);
-        match self.journal.change_of(number) {
+        let change = if self.records() { self.journal.change_of(number) } else { None };
+        match change {
             Some(change) if self.rules.durability == Durability::Sync => {
                 let broken = if submission.background { STORE_REFUSES } else { created.clone() };
                 self.promise(conn, change, (created, broken), fx);
@@ -192,13 +193,15 @@ impl Core {
             self.watch(conn, id);
         }
         let created = Reply::JobCreated(number);
-        if place == Place::Committing {
-            self.promise(conn, change, (created, STORE_REFUSES), fx);
-        } else {
-            self.promise(conn, told_after, (created.clone(), created), fx);
+        match (place, told_after) {
+            (Place::Committing, _) => self.promise(conn, change, (created, STORE_REFUSES), fx),
+            (_, 0) => fx.send(conn, created),
+            (_, change) => self.promise(conn, change, (created.clone(), created), fx),
         }
         self.place_queued(id);
-        self.wake_for(now, id, fx);
+        if place == Place::Ready {
+            self.wake_for(now, id, fx);
+        }
     }
 
     /// Wakes somebody for a job that has just entered a queue.
