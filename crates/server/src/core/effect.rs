@@ -46,8 +46,9 @@ pub enum Effect {
         /// Its priority.
         priority: Priority,
     },
-    /// The event cannot be answered before more of the store was read. Bring it again after the next
-    /// [`super::Event::Loaded`], and take nothing else from the connection until then.
+    /// The event cannot be answered before more of the store was read. Bring it again after an
+    /// [`super::Event::Loaded`], after the last one at the latest, and take nothing else from the connection until
+    /// then.
     Defer {
         /// Whose it is.
         conn: ConnId,

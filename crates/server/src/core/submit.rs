@@ -62,10 +62,7 @@ impl Core {
         (function, unique, payload): (Bytes, Bytes, Bytes),
         fx: &mut Effects,
     ) {
-        if self.may_yet_come()
-            && !unique.is_empty()
-            && self.functions.find(&function).is_some_and(|function| self.is_unread(function))
-        {
+        if self.may_yet_come() && self.may_be_unread(&function, &unique, &payload) {
             let request = Request::Submit { kind, function, unique, payload };
             return fx.defer(conn, Event::Request { conn, request });
         }
@@ -88,6 +85,15 @@ impl Core {
             return fx.send(conn, STORE_REFUSES);
         }
         self.create_job(now, conn, (function, key), submission, fx);
+    }
+
+    /// Whether the job that the submission would join may be one that is still to come from the store.
+    fn may_be_unread(&self, function: &[u8], unique: &[u8], payload: &[u8]) -> bool {
+        let Some(function) = self.functions.find(function).filter(|id| self.is_unread(*id)) else {
+            return false;
+        };
+        let key = self.jobs.key(function, unique, payload);
+        key.is_some() && self.jobs.coalesces(key, function, unique, payload).is_none()
     }
 
     /// The function with this name, made if need be; none closes the connection.

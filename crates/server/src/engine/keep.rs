@@ -4,7 +4,7 @@ use super::{Engine, State};
 use crate::core::{Change, Event};
 use crate::error::Error;
 use crate::store::{Committer, Flush, Loading, Opened, Progress, Reader, StoreError};
-use conveyor_common::ConnId;
+use conveyor_common::{ConnId, JobNumber, Priority};
 use std::fmt;
 use tokio::sync::{mpsc, watch};
 
@@ -97,7 +97,7 @@ impl State {
         self.keep.as_ref().is_some_and(|keep| keep.committer.is_behind())
     }
 
-    pub(super) fn fetch(&self, number: conveyor_common::JobNumber, priority: conveyor_common::Priority) {
+    pub(super) fn fetch(&self, number: JobNumber, priority: Priority) {
         if let Some(reader) = self.keep.as_ref().and_then(|keep| keep.reader.as_ref()) {
             reader.ask(number, priority);
         }
@@ -165,7 +165,7 @@ impl Engine {
 
     /// Takes in the jobs of an earlier process; everybody else has a turn in between.
     async fn load(self, mut loading: Loading) {
-        let mut count = 0;
+        let (mut count, mut reading) = (0, Some(Priority::High));
         while let Some(loaded) = loading.next().await {
             {
                 let state = &mut *self.state.borrow_mut();
@@ -174,7 +174,11 @@ impl Engine {
                         count += jobs.len() as u64;
                         let done = next.is_none();
                         state.apply(state.clock.now(), Event::Loaded { jobs, next });
-                        state.bring_deferred();
+                        // Who waits, waits for all jobs as a rule: not worth trying after each batch.
+                        if next != reading {
+                            reading = next;
+                            state.bring_deferred();
+                        }
                         if done {
                             tracing::info!(jobs = count, "all stored jobs are read");
                         }
