@@ -21,6 +21,7 @@ mod persistent;
 mod pid_file;
 mod process;
 mod stock_tools;
+mod store;
 mod stubborn;
 mod submit;
 mod worker;

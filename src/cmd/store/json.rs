@@ -131,7 +131,8 @@ impl Line {
             let (numbers, orders) = (self.numbers.unwrap_or(0), self.places.unwrap_or(0));
             return Ok(Said::Head(Head { format: 0, numbers, orders }));
         }
-        let function = joined(self.function, self.function_base64, "function")?.ok_or("function is missing")?;
+        let function =
+            joined(self.function, self.function_base64, "function")?.ok_or("function is missing")?;
         if let (Some([high, normal, low]), None) = (self.max_queue, self.number) {
             return Ok(Said::Limits(function, PerPriority { high, normal, low }));
         }

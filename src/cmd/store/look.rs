@@ -178,7 +178,10 @@ pub(super) fn go_on(written: &mut io::Result<()>, now: io::Result<()>) -> Contro
 pub(super) fn show(directory: &Path, args: &Show) -> Result<ExitCode, Failure> {
     let inspector = Inspector::open(directory)?;
     let Some(job) = inspector.job(args.job)? else {
-        eprintln!("conveyor store: no job has the number {}; `conveyor store list` says which there are", args.job.0);
+        eprintln!(
+            "conveyor store: no job has the number {}; `conveyor store list` says which there are",
+            args.job.0
+        );
         return Ok(ExitCode::from(NOT_FOUND));
     };
     let mut out = BufWriter::new(io::stdout().lock());

@@ -81,13 +81,16 @@ fn words(repaired: &Repaired) -> String {
     for lost in &repaired.lost {
         let (priority, from, to) = (name_of(lost.priority), lost.from.0, lost.to.0);
         let most = to.saturating_sub(from).saturating_add(1);
-        let _ = writeln!(out, "not readable: numbers {from} to {to} of priority {priority}, at most {most} jobs");
+        let _ =
+            writeln!(out, "not readable: numbers {from} to {to} of priority {priority}, at most {most} jobs");
     }
     for (name, jobs) in &repaired.unnamed {
         let _ = writeln!(out, "{jobs} jobs are of the function {name}: its real name could not be read");
     }
     if repaired.numbers_guessed {
-        out.push_str("which numbers had been given out could not be read: new handles begin a million higher\n");
+        out.push_str(
+            "which numbers had been given out could not be read: new handles begin a million higher\n",
+        );
     }
     out
 }

@@ -85,8 +85,10 @@ impl From<io::Error> for Failure {
 
 /// Does what is asked.
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let outcome = storage::directory(args.data_dir.as_deref()).map_err(Failure::Told).and_then(|directory| {
-        match &args.action {
+    let outcome =
+        storage::directory(args.data_dir.as_deref()).map_err(Failure::Told).and_then(|directory| match &args
+            .action
+        {
             Action::Stats(stats) => look::stats(&directory, stats),
             Action::List(list) => look::list(&directory, list),
             Action::Show(show) => look::show(&directory, show),
@@ -94,8 +96,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             Action::Import(import) => transfer::import(&directory, import),
             Action::Check(check) => mend::check(&directory, check),
             Action::Repair(repair) => mend::repair(&directory, repair),
-        }
-    });
+        });
     match outcome {
         Ok(code) => code,
         // Whoever read has seen enough.
@@ -129,7 +130,11 @@ fn priority(text: &str) -> Result<Priority, String> {
 fn readable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+        if c.is_control() {
+            out.extend(c.escape_default())
+        } else {
+            out.push(c)
+        }
         out
     })
 }

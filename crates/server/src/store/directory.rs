@@ -63,7 +63,9 @@ impl DataDirectory {
         match lock.try_lock_shared() {
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
-                Some(Owner { pid: lock.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok()) })
+                Some(Owner {
+                    pid: lock.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok()),
+                })
             }
             _ => None,
         }

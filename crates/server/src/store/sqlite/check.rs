@@ -27,7 +27,10 @@ const RULES: [(&str, &str); 7] = [
         "jobs with a place that was not reserved",
         "SELECT count(*) FROM jobs WHERE place > ifnull((SELECT value FROM meta WHERE key = 'orders'), 0)",
     ),
-    ("jobs with an impossible count of attempts", "SELECT count(*) FROM jobs WHERE retries NOT BETWEEN 0 AND 4294967295"),
+    (
+        "jobs with an impossible count of attempts",
+        "SELECT count(*) FROM jobs WHERE retries NOT BETWEEN 0 AND 4294967295",
+    ),
     (
         "numbers that more than one job has",
         "SELECT count(*) FROM (SELECT 1 FROM jobs GROUP BY id & 0x1fffffffffffffff HAVING count(*) > 1)",
@@ -100,7 +103,12 @@ fn sqlites_word(connection: &Connection, check: &str) -> rusqlite::Result<Vec<St
     });
     match lines {
         // One row can hold several lines.
-        Ok(rows) => Ok(rows.iter().flat_map(|row| row.lines()).filter(|line| *line != "ok").map(str::to_owned).collect()),
+        Ok(rows) => Ok(rows
+            .iter()
+            .flat_map(|row| row.lines())
+            .filter(|line| *line != "ok")
+            .map(str::to_owned)
+            .collect()),
         Err(error) if is_damage(&error) => Ok(vec![format!("{check}: {error}")]),
         Err(error) => Err(error),
     }
@@ -110,6 +118,11 @@ fn sqlites_word(connection: &Connection, check: &str) -> rusqlite::Result<Vec<St
 fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::SystemIoFailure | ErrorCode::Unknown)
+        Some(
+            ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::Unknown
+        )
     )
 }

@@ -10,8 +10,10 @@
 //! `user_version` is the version of this layout. A changed layout gets a new one and reads the old.
 
 mod check;
+mod copied;
 mod import;
 mod inspect;
+mod pages;
 mod read;
 mod repair;
 mod salvage;

@@ -1,8 +1,9 @@
 //! A new queue of what can be read of a damaged one, which stays as it is.
 
+use super::copied::with_suffix;
 use super::import::Filling;
 use super::inspect::Head;
-use super::salvage::{Lost, Salvage, with_suffix};
+use super::salvage::{Lost, Salvage};
 use super::{StoreError, explain, schema};
 use crate::store::{DataDirectory, Flush};
 use rusqlite::Connection;
@@ -70,7 +71,8 @@ fn fill(queue: &Path, new: &Path) -> Result<Repaired, StoreError> {
     let connection = Connection::open(new).map_err(failed)?;
     schema::prepare(&connection, new, Flush::Never)?;
     let mut filling = Filling::begin(connection, new)?;
-    let mut functions: Vec<_> = salvage.functions.iter().map(|(id, function)| (*id, function.clone())).collect();
+    let mut functions: Vec<_> =
+        salvage.functions.iter().map(|(id, function)| (*id, function.clone())).collect();
     functions.sort_unstable_by_key(|(id, _)| *id);
     for (_, (name, limits)) in functions {
         filling.limit(&name, limits)?;

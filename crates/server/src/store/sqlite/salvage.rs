@@ -1,28 +1,22 @@
 //! Reads what can be read of a damaged queue.
 //!
 //! SQLite finds rows through a tree of pages. A bad page makes a range of keys unreachable, and reading stops there in
-//! either direction; so we come from both ends, and then look for islands in what is left, the widest gap first.
+//! either direction; so we come from both ends, and then look for islands in what is left, the widest gap first. What the
+//! tree does not lead to any more may still be in the file: see `pages`.
 
+use super::copied::{Copied, with_suffix};
 use super::inspect::{Entry, Head, placeholder, read_numbers};
+use super::pages::Pages;
 use super::{StoreError, connect_to_read, explain, id_of, job_of, schema};
-use crate::store::Flush;
 use bytes::Bytes;
 use conveyor_common::priority::PerPriority;
 use conveyor_common::{JobNumber, Priority};
 use rusqlite::{Connection, Row};
 use std::collections::{BinaryHeap, HashMap};
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// Reads that may fail before the rest is given up: some seconds.
 const FAILURES: u32 = 100_000;
-
-/// Bytes of a page; those of our files are of SQLite's default.
-const PAGE: usize = 4096;
-
-/// Where the first page says how many there are.
-const PAGES_FIELD: std::ops::Range<usize> = 28..32;
 
 const UP: &str = "SELECT id, place, function, retries, start, uniq, reducer, payload FROM jobs NOT INDEXED
     WHERE id >= ?1 AND id <= ?2 ORDER BY id";
@@ -31,9 +25,9 @@ const DOWN: &str = "SELECT id, place, function, retries, start, uniq, reducer, p
 
 /// Keys that could not be read, ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Gap {
-    low: i64,
-    high: i64,
+pub(super) struct Gap {
+    pub(super) low: i64,
+    pub(super) high: i64,
 }
 
 /// Numbers of one priority that jobs may have been lost of, ends included.
@@ -58,6 +52,10 @@ pub(super) struct Salvage {
     /// Whether the first page was not usable, and a fresh one took its place.
     pub(super) without_head: bool,
     failures: u32,
+    /// The last number that jobs may have.
+    last: JobNumber,
+    path: PathBuf,
+    beside: PathBuf,
     /// A copy to read from, gone with this.
     _copy: Option<Copied>,
 }
@@ -76,11 +74,22 @@ impl Salvage {
                 (connect(&copy.path).map_err(failed)?, Some(copy))
             }
         };
-        let version = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+        let version =
+            connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
         schema::must_not_be_newer(version, path)?;
         let functions = read_functions(&connection);
         let head = read_numbers(&connection).ok().filter(|head| head.numbers > 0);
-        Ok(Self { connection, functions, head, without_head: copy.is_some(), failures: 0, _copy: copy })
+        Ok(Self {
+            connection,
+            functions,
+            last: JobNumber(head.map_or(u64::MAX, |head| head.numbers)),
+            head,
+            without_head: copy.is_some(),
+            failures: 0,
+            path: path.to_owned(),
+            beside: beside.to_owned(),
+            _copy: copy,
+        })
     }
 
     /// Gives every job that can be read to `each`, and says what could not be.
@@ -91,32 +100,54 @@ impl Salvage {
         &mut self,
         mut each: impl FnMut(Entry) -> Result<(), StoreError>,
     ) -> Result<Vec<Lost>, StoreError> {
-        let mut lost = Vec::new();
+        let mut gaps = Vec::new();
         for priority in Priority::ALL {
-            // Numbers beyond what was reserved are damage themselves.
-            let last = JobNumber(self.head.map_or(u64::MAX, |head| head.numbers));
-            let whole = Gap { low: id_of(JobNumber(1), priority), high: id_of(last, priority) };
-            for gap in self.priority(whole, &mut each)? {
-                lost.push(Lost { priority, from: job_of(gap.low).0, to: job_of(gap.high).0 });
-            }
+            gaps.extend(self.priority(priority, &mut each)?);
         }
-        Ok(lost)
+        // Without the first page nobody knows which pages are free, and their jobs are over.
+        if !gaps.is_empty() && !self.without_head {
+            gaps = self.fill(&gaps, &mut each)?;
+        }
+        let lost = gaps.iter().map(|gap| {
+            let ((from, priority), (to, _)) = (job_of(gap.low), job_of(gap.high));
+            Lost { priority, from, to }
+        });
+        Ok(lost.collect())
+    }
+
+    /// Looks for jobs of the gaps in the pages of the file.
+    fn fill(
+        &self,
+        gaps: &[Gap],
+        each: &mut dyn FnMut(Entry) -> Result<(), StoreError>,
+    ) -> Result<Vec<Gap>, StoreError> {
+        // What is in the log only has to be in the pages too.
+        let log = with_suffix(&self.path, "-wal");
+        let logged = log.metadata().is_ok_and(|log| log.len() > 0);
+        let copy = if logged { Some(Copied::with_its_log(&self.path, &self.beside)?) } else { None };
+        let file = copy.as_ref().map_or(&self.path, |copy| &copy.path);
+        let Ok(pages) = Pages::open(file) else { return Ok(gaps.to_vec()) };
+        pages.fill(gaps, |function, job| each(Entry { function: name(&self.functions, function), ..job }))
     }
 
     fn priority(
         &mut self,
-        whole: Gap,
+        priority: Priority,
         each: &mut dyn FnMut(Entry) -> Result<(), StoreError>,
     ) -> Result<Vec<Gap>, StoreError> {
         let mut gaps = BinaryHeap::new();
         let mut lost = Vec::new();
+        let whole = Gap { low: id_of(JobNumber(1), priority), high: id_of(JobNumber(u64::MAX), priority) };
         let upward = self.read(UP, whole, each)?;
         let rest = upward.map(|low| Gap { low, ..whole });
-        // From here on, what is in `gaps` can be read from neither of its ends.
+        // From here on, what is in `gaps` can be read from neither of its ends. No job is beyond what was reserved.
         if let Some(rest) = rest
             && let Some(high) = self.read(DOWN, rest, each)?
         {
-            gaps.push((high - rest.low, rest.low));
+            let high = high.min(id_of(self.last, priority));
+            if high >= rest.low {
+                gaps.push((high - rest.low, rest.low));
+            }
         }
         while let Some((width, low)) = gaps.pop() {
             let high = low + width;
@@ -198,7 +229,7 @@ fn job(row: &Row<'_>, functions: &HashMap<i64, (Bytes, PerPriority<u32>)>) -> ru
         number,
         priority,
         place: row.get::<_, i64>(1)?.cast_unsigned(),
-        function: functions.get(&function).map_or_else(|| placeholder(function), |(name, _)| name.clone()),
+        function: name(functions, function),
         retries: row.get(3)?,
         start: row.get(4)?,
         unique: whole(5)?,
@@ -208,11 +239,16 @@ fn job(row: &Row<'_>, functions: &HashMap<i64, (Bytes, PerPriority<u32>)>) -> ru
     })
 }
 
+fn name(functions: &HashMap<i64, (Bytes, PerPriority<u32>)>, function: i64) -> Bytes {
+    functions.get(&function).map_or_else(|| placeholder(function), |(name, _)| name.clone())
+}
+
 /// All functions that can be read, from both ends.
 fn read_functions(connection: &Connection) -> HashMap<i64, (Bytes, PerPriority<u32>)> {
     let mut functions = HashMap::new();
     for order in ["", "DESC"] {
-        let text = format!("SELECT id, name, high, normal, low FROM functions NOT INDEXED ORDER BY id {order}");
+        let text =
+            format!("SELECT id, name, high, normal, low FROM functions NOT INDEXED ORDER BY id {order}");
         let mut read = || -> rusqlite::Result<()> {
             let mut statement = connection.prepare(&text)?;
             let mut rows = statement.query([])?;
@@ -241,53 +277,4 @@ fn joined(mut gaps: Vec<Gap>) -> Vec<Gap> {
         }
     }
     joined
-}
-
-/// A copy of a queue whose first page is not usable.
-#[derive(Debug)]
-struct Copied {
-    path: PathBuf,
-}
-
-impl Copied {
-    /// The tables of every queue begin at the same pages: the first page of an empty one fits.
-    fn with_a_fresh_first_page(damaged: &Path, beside: &Path) -> Result<Self, StoreError> {
-        let failed = |source: io::Error| StoreError::Directory { path: beside.to_owned(), source };
-        let layout = Self { path: with_suffix(beside, ".layout") };
-        let explain = |error| explain(&layout.path, "make a new queue", &error);
-        let fresh = Connection::open(&layout.path).map_err(explain)?;
-        schema::prepare(&fresh, &layout.path, Flush::Never)?;
-        fresh.close().map_err(|(_, error)| explain(error))?;
-        let mut page = [0; PAGE];
-        File::open(&layout.path).and_then(|mut file| file.read_exact(&mut page)).map_err(failed)?;
-        // How many pages there are is what the file has.
-        if let Some(pages) = page.get_mut(PAGES_FIELD) {
-            pages.fill(0);
-        }
-        let copy = Self { path: with_suffix(beside, ".reading") };
-        fs::copy(damaged, &copy.path).map_err(failed)?;
-        let log = with_suffix(damaged, "-wal");
-        if log.exists() {
-            fs::copy(&log, with_suffix(&copy.path, "-wal")).map_err(failed)?;
-        }
-        let mut file = File::options().write(true).open(&copy.path).map_err(failed)?;
-        file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&page)).map_err(failed)?;
-        Ok(copy)
-    }
-}
-
-impl Drop for Copied {
-    fn drop(&mut self) {
-        for suffix in ["", "-wal", "-shm"] {
-            // Some of them are not there.
-            let _ = fs::remove_file(with_suffix(&self.path, suffix));
-        }
-    }
-}
-
-/// A path with something behind its name.
-pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
