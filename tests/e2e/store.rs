@@ -1,4 +1,4 @@
-//! `conveyor store`: looked into beside a running server, carried elsewhere, damaged and repaired.
+//! `conveyor store`: looked into beside a running server, and carried elsewhere.
 
 use crate::support::{Process, Server, require, run, wait_for};
 use crate::wire;
@@ -8,38 +8,36 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-const PAGE: usize = 4096;
-
 /// `conveyor store` with these words on a data directory.
-fn command(directory: &Path, words: &[&str]) -> Command {
+pub(crate) fn command(directory: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_conveyor"));
     command.arg("store").args(words).env("CONVEYOR_DATA_DIR", directory);
     command
 }
 
-fn store(directory: &Path, words: &[&str]) -> Output {
+pub(crate) fn store(directory: &Path, words: &[&str]) -> Output {
     run(&mut command(directory, words))
 }
 
 /// What it prints when all goes well.
-fn told(directory: &Path, words: &[&str]) -> String {
+pub(crate) fn told(directory: &Path, words: &[&str]) -> String {
     let output = store(directory, words);
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// How it refuses: exit code and message.
-fn refused(directory: &Path, words: &[&str]) -> (Option<i32>, String) {
+pub(crate) fn refused(directory: &Path, words: &[&str]) -> (Option<i32>, String) {
     let output = store(directory, words);
     assert!(!output.status.success(), "{words:?} went well");
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
-fn json(text: &str) -> serde_json::Value {
+pub(crate) fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-fn server(directory: &Path) -> Server {
+pub(crate) fn server(directory: &Path) -> Server {
     Server::conveyor(&["--data-dir", directory.to_str().unwrap()])
 }
 
@@ -53,7 +51,7 @@ fn gearman(server: &Server, words: &[&str]) {
 }
 
 /// Ends a server in order.
-fn stop(mut server: Server) {
+pub(crate) fn stop(mut server: Server) {
     server.process.signal("TERM");
     assert_eq!(server.process.exit_code(), Some(0));
 }
@@ -67,7 +65,7 @@ fn line(number: u64, payload: &str) -> String {
 }
 
 /// A directory with jobs 1 to `jobs`, of about 200 bytes each.
-fn filled(jobs: u64) -> tempfile::TempDir {
+pub(crate) fn filled(jobs: u64) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let lines: Vec<String> =
         (1..=jobs).map(|number| line(number, &format!("{number}-").repeat(200 / 5))).collect();
@@ -78,24 +76,12 @@ fn filled(jobs: u64) -> tempfile::TempDir {
 }
 
 /// The exported jobs of a directory, a line each.
-fn exported(directory: &Path) -> Vec<String> {
+pub(crate) fn exported(directory: &Path) -> Vec<String> {
     told(directory, &["export"]).lines().skip(1).map(str::to_owned).collect()
 }
 
-fn queue(directory: &Path) -> PathBuf {
+pub(crate) fn queue(directory: &Path) -> PathBuf {
     directory.join("queue.db")
-}
-
-/// Pages of the queue that begin with this byte, from 0, the first apart.
-fn pages(bytes: &[u8], kind: u8) -> Vec<usize> {
-    (1..bytes.len() / PAGE).filter(|page| bytes[page * PAGE] == kind).collect()
-}
-
-/// Changes the file of a queue.
-fn damage(directory: &Path, change: impl FnOnce(&mut Vec<u8>)) {
-    let mut bytes = fs::read(queue(directory)).unwrap();
-    change(&mut bytes);
-    fs::write(queue(directory), bytes).unwrap();
 }
 
 #[test]
@@ -302,145 +288,4 @@ fn two_hundred_thousand_jobs_leave_in_little_memory() {
     assert!(peak < 100 * 1024, "{peak} KiB");
     assert_eq!(most as u64 + lines.count() as u64, JOBS + 1);
     assert_eq!(exporting.exit_code(), Some(0));
-}
-
-/// Repairs, and says what is left: the report, and the jobs of before that are not there any more.
-fn repaired(directory: &Path, before: &[String]) -> (serde_json::Value, BTreeSet<u64>) {
-    let damaged = fs::read(queue(directory)).unwrap();
-    assert_eq!(store(directory, &["check"]).status.code(), Some(1));
-    assert_eq!(fs::read(queue(directory)).unwrap(), damaged, "a check changes nothing");
-    let report = json(&told(directory, &["repair", "--json"]));
-    assert_eq!(fs::read(report["damaged"].as_str().unwrap()).unwrap(), damaged, "it is kept as it was");
-    assert_eq!(told(directory, &["check"]), "OK\n");
-    let after: BTreeSet<String> = exported(directory).into_iter().collect();
-    assert_eq!(report["jobs"], after.len());
-    let number = |line: &String| json(line)["number"].as_u64().unwrap();
-    let lost = before.iter().filter(|line| !after.contains(*line)).map(number).collect();
-    // Nothing came into being.
-    assert!(
-        after.iter().all(|line| before.contains(line)) || !report["unnamed"].as_object().unwrap().is_empty()
-    );
-    (report, lost)
-}
-
-/// Numbers that a repair says may be lost.
-fn reported(report: &serde_json::Value) -> BTreeSet<u64> {
-    let ranges = report["lost"].as_array().unwrap().iter();
-    ranges.flat_map(|lost| lost["from"].as_u64().unwrap()..=lost["to"].as_u64().unwrap()).collect()
-}
-
-#[test]
-fn a_bad_page_of_jobs_costs_its_own_jobs_only() {
-    let directory = filled(3000);
-    let at = directory.path();
-    let before = exported(at);
-    damage(at, |bytes| {
-        let leaves = pages(bytes, 0x0d);
-        // The first and the last page of jobs, and one in between; the first leaf is that of the functions.
-        for leaf in [leaves[1], leaves[leaves.len() / 2], leaves[leaves.len() - 1]] {
-            bytes[leaf * PAGE..(leaf + 1) * PAGE].fill(0xa5);
-        }
-    });
-    let (report, lost) = repaired(at, &before);
-    assert!((3..200).contains(&lost.len()), "{lost:?}");
-    assert_eq!(reported(&report), lost);
-
-    // And a server serves what is left.
-    let running = server(at);
-    wait_for("all jobs are read", || {
-        let jobs: u64 = running.status().iter().map(|row| row.1).sum();
-        (jobs == 3000 - lost.len() as u64).then_some(())
-    });
-    stop(running);
-}
-
-#[test]
-fn jobs_are_found_without_the_tree_that_leads_to_them() {
-    let directory = filled(3000);
-    let at = directory.path();
-    let before = exported(at);
-    damage(at, |bytes| {
-        let inner = pages(bytes, 0x05);
-        assert!(!inner.is_empty());
-        for page in inner {
-            bytes[page * PAGE..(page + 1) * PAGE].fill(0);
-        }
-    });
-    let (report, lost) = repaired(at, &before);
-    assert!(lost.is_empty() && reported(&report).is_empty(), "{report}");
-}
-
-#[test]
-fn a_queue_is_repaired_without_its_first_page() {
-    let directory = filled(1000);
-    let at = directory.path();
-    let before = exported(at);
-    damage(at, |bytes| bytes[..PAGE].fill(0));
-    assert!(refused(at, &["list"]).1.contains("conveyor store repair"));
-    let (report, lost) = repaired(at, &before);
-    assert!(
-        lost.is_empty() && report["without_head"] == true && report["numbers_guessed"] == false,
-        "{report}"
-    );
-}
-
-#[test]
-fn jobs_of_nameless_functions_keep_their_payloads() {
-    let directory = filled(1000);
-    let at = directory.path();
-    let before = exported(at);
-    damage(at, |bytes| bytes[2 * PAGE..3 * PAGE].fill(0xff));
-    let (report, _) = repaired(at, &before);
-    assert_eq!(report["jobs"], 1000);
-    let unnamed = report["unnamed"].as_object().unwrap();
-    assert_eq!(unnamed.values().map(|jobs| jobs.as_u64().unwrap()).sum::<u64>(), 1000);
-    assert!(unnamed.keys().all(|name| name.starts_with("lost-function-")), "{report}");
-    assert_eq!(json(&exported(at)[0])["payload"], json(&before[0])["payload"]);
-}
-
-#[test]
-fn a_queue_that_was_cut_off_gives_what_is_left() {
-    let directory = filled(3000);
-    let at = directory.path();
-    let before = exported(at);
-    damage(at, |bytes| bytes.truncate(bytes.len() / 2 / PAGE * PAGE + 100));
-    let output = at.join("rescued");
-    let damaged = fs::read(queue(at)).unwrap();
-    told(at, &["repair", "--output", output.to_str().unwrap()]);
-    assert!(output.exists() && fs::read(queue(at)).unwrap() == damaged, "it stays in its place");
-    assert!(refused(at, &["repair", "-o", output.to_str().unwrap()]).1.contains("there already"));
-    let (report, lost) = repaired(at, &before);
-    assert!((1000..2000).contains(&lost.len()), "{}", lost.len());
-    assert!(reported(&report).is_superset(&lost), "{report}");
-}
-
-#[test]
-fn flipped_bytes_never_bring_jobs_that_were_not_there() {
-    for seed in 1..=12_usize {
-        let directory = filled(600);
-        let at = directory.path();
-        let before: BTreeSet<u64> =
-            exported(at).iter().map(|line| json(line)["number"].as_u64().unwrap()).collect();
-        damage(at, |bytes| {
-            let mut at = seed * 7919;
-            for _ in 0..40 {
-                at = (at * 1_103_515_245 + 12_345) % 2_147_483_648;
-                let byte = at % bytes.len();
-                bytes[byte] ^= 1 << (at % 8);
-            }
-        });
-        let output = store(at, &["check"]);
-        assert!(output.status.code() == Some(1), "seed {seed}: {output:?}");
-        let output = store(at, &["repair", "--json"]);
-        // Whatever it is, it is no panic and no endless loop.
-        assert!(matches!(output.status.code(), Some(0 | 1)), "seed {seed}: {output:?}");
-        if output.status.success() {
-            let report = json(&String::from_utf8(output.stdout).unwrap());
-            let after: BTreeSet<u64> =
-                exported(at).iter().filter_map(|line| json(line)["number"].as_u64()).collect();
-            let lost = reported(&report);
-            assert!(after.len() > 200, "seed {seed}: {report}");
-            assert!(before.difference(&after).all(|number| lost.contains(number)), "seed {seed}: {report}");
-        }
-    }
 }
