@@ -215,6 +215,7 @@ fn what_is_exported_comes_back_with_its_handles() {
     assert_eq!(told(&place, &["check"]), "OK\n");
 
     let running = server(&place);
+    wait_for("all jobs are read", || (running.connect().line("readiness") == "OK ready\n").then_some(()));
     let handles: BTreeSet<String> = running
         .connect()
         .table("show jobs")

@@ -23,7 +23,7 @@ fn max_queue(function: &'static [u8], high: u32, normal: u32, low: u32) -> Comma
 
 #[test]
 fn every_command_is_read_and_written_as_these_bytes() {
-    let commands: [(&[u8], Command); 12] = [
+    let commands: [(&[u8], Command); 13] = [
         (b"status\r\n", Command::Status),
         (b"prioritystatus\r\n", Command::PriorityStatus),
         (b"workers\r\n", Command::Workers),

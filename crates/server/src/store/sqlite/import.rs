@@ -189,6 +189,12 @@ impl Filling {
         find.and_then(|mut find| find.exists(ids)).map_err(|error| self.explain(&error))
     }
 
+    /// Whether a job has a key between these, ends excluded.
+    pub(super) fn has_between(&self, above: i64, below: i64) -> Result<bool, StoreError> {
+        let find = self.connection.prepare_cached("SELECT 1 FROM jobs WHERE id > ?1 AND id < ?2 LIMIT 1");
+        find.and_then(|mut find| find.exists([above, below])).map_err(|error| self.explain(&error))
+    }
+
     /// Adds a job, unless there is one of its number and priority.
     pub(super) fn add(&mut self, job: &Entry) -> Result<bool, StoreError> {
         let function = self.function(&job.function)?;

@@ -4,8 +4,8 @@
 //! hold jobs that are over, and are left out.
 
 use super::inspect::Entry;
-use super::job_of;
-use super::salvage::Gap;
+use super::salvage::{Gap, Rescue};
+use super::{NUMBER_BITS, StoreError, job_of};
 use bytes::Bytes;
 use std::collections::HashSet;
 use std::fs::File;
@@ -31,6 +31,8 @@ pub(super) struct Pages {
     file: File,
     count: u32,
     free: HashSet<u32>,
+    /// Whether that is all of them.
+    free_are_known: bool,
 }
 
 /// A row as it lies in its page.
@@ -46,7 +48,7 @@ impl Pages {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let count = u32::try_from(file.metadata()?.len() / PAGE as u64).unwrap_or(u32::MAX);
-        let mut pages = Self { file, count, free: HashSet::new() };
+        let mut pages = Self { file, count, free: HashSet::new(), free_are_known: false };
         let head = pages.page(1)?;
         let mut trunk = number(&head, 32).unwrap_or(0);
         while trunk != 0 && pages.free.insert(trunk) {
@@ -55,6 +57,7 @@ impl Pages {
             pages.free.extend((0..leaves as usize).filter_map(|leaf| number(&page, 8 + leaf * 4)));
             trunk = number(&page, 0).unwrap_or(0);
         }
+        pages.free_are_known = number(&head, 36).is_some_and(|free| free as usize == pages.free.len());
         Ok(pages)
     }
 
@@ -65,39 +68,48 @@ impl Pages {
         Ok(bytes)
     }
 
-    /// Gives every job in one of the gaps, which are in order, to `each`, with the id of its function; and says what is
-    /// left of the gaps.
-    pub(super) fn fill<E>(
+    /// Looks for jobs that nobody has found yet, and says which keys may still be lost. When the list of free pages is
+    /// damaged, only for those in the gaps, which are in order: others may be over.
+    pub(super) fn search(
         &self,
         gaps: &[Gap],
-        mut each: impl FnMut(i64, Entry) -> Result<(), E>,
-    ) -> Result<Vec<Gap>, E> {
+        name: impl Fn(i64) -> Bytes,
+        rescue: &mut dyn Rescue,
+    ) -> Result<Vec<Gap>, StoreError> {
         let mut known = Vec::new();
+        let mut lost = Vec::new();
         for page in (2..=self.count).filter(|page| !self.free.contains(page)) {
-            let Some(cells) = self.page(page).ok().as_deref().and_then(cells) else { continue };
-            let wanted = |id: i64| {
-                let next = gaps.partition_point(|gap| gap.high < id);
-                gaps.get(next).is_some_and(|gap| gap.low <= id)
-            };
-            if !cells.iter().any(|cell| wanted(cell.id)) {
+            let Some(Leaf { cells, holes }) = self.page(page).ok().as_deref().and_then(leaf) else {
                 continue;
-            }
-            // A page has all rows between its first and its last.
-            let mut low = cells.first().map_or(0, |cell| cell.id);
+            };
+            let mut unknown = holes;
             for cell in &cells {
+                let next = gaps.partition_point(|gap| gap.high < cell.id);
+                let in_gap = gaps.get(next).is_some_and(|gap| gap.low <= cell.id);
+                if !(in_gap || self.free_are_known) || rescue.has(job_of(cell.id).0)? {
+                    continue;
+                }
                 match self.record(cell).and_then(|record| job(cell.id, &record)) {
-                    Some((function, job)) if wanted(cell.id) => each(function, job)?,
-                    Some(_) => {}
-                    None => {
-                        known.push(Gap { low, high: cell.id - 1 });
-                        low = cell.id + 1;
-                    }
+                    Some((function, job)) => rescue.take(Entry { function: name(function), ..job })?,
+                    None => unknown.push(Gap { low: cell.id, high: cell.id }),
                 }
             }
-            known.push(Gap { low, high: cells.last().map_or(0, |cell| cell.id) });
+            // A page has all rows between its first and its last.
+            if let (Some(first), Some(last)) = (cells.first(), cells.last()) {
+                unknown.sort_unstable_by_key(|gap| gap.low);
+                known.extend(without(Gap { low: first.id, high: last.id }, &unknown));
+            }
+            for gap in unknown {
+                if self.free_are_known && !rescue.has_between(gap.low - 1, gap.high + 1)? {
+                    lost.push(gap);
+                }
+            }
         }
         known.sort_unstable_by_key(|gap| gap.low);
-        Ok(gaps.iter().flat_map(|gap| without(*gap, &known)).collect())
+        let left: Vec<Gap> = gaps.iter().flat_map(|gap| without(*gap, &known)).collect();
+        lost.sort_unstable_by_key(|gap| gap.low);
+        let lost: Vec<Gap> = lost.iter().flat_map(|gap| without(*gap, &left)).collect();
+        Ok([left, lost].concat())
     }
 
     /// All bytes of a record.
@@ -138,22 +150,43 @@ fn without(gap: Gap, known: &[Gap]) -> Vec<Gap> {
     left
 }
 
-/// The rows of a page, if it is one of jobs: in the order of their keys, each with a record that may be one.
-fn cells(page: &[u8]) -> Option<Vec<Cell>> {
+/// The rows of a page in the order of their keys, and keys whose rows are not legible there.
+struct Leaf {
+    cells: Vec<Cell>,
+    holes: Vec<Gap>,
+}
+
+/// What is in a page, if it is one of jobs.
+fn leaf(page: &[u8]) -> Option<Leaf> {
     if page.first() != Some(&LEAF) {
         return None;
     }
     let short = |at: usize| Some(u16::from_be_bytes(page.get(at..at + 2)?.try_into().ok()?));
-    let mut cells = Vec::new();
-    for index in 0..usize::from(short(3)?) {
-        let cell = cell(page, short(LEAF_HEADER + index * 2)?.into())?;
-        let in_order = cells.last().is_none_or(|last: &Cell| last.id < cell.id);
-        if !in_order || cell.id < 1 || columns(&cell.local)?.len() != COLUMNS {
-            return None;
+    let legible = |at: usize| {
+        let cell = cell(page, short(at)?.into())?;
+        let fits = cell.id > 0 && cell.id >> NUMBER_BITS <= 2 && columns(&cell.local)?.len() == COLUMNS;
+        fits.then_some(cell)
+    };
+    let count = usize::from(short(3)?);
+    let mut found = (0..count).map(|index| legible(LEAF_HEADER + index * 2)).peekable();
+    let mut leaf = Leaf { cells: Vec::new(), holes: Vec::new() };
+    let (mut last, mut torn) = (0, false);
+    while let Some(cell) = found.next() {
+        // A key that is damaged stands above the next one, or below the last.
+        let next = found.peek().and_then(Option::as_ref).map_or(i64::MAX, |next| next.id);
+        match cell.filter(|cell| last < cell.id && (cell.id < next || next <= last)) {
+            Some(cell) => {
+                if torn && last > 0 && last + 1 < cell.id {
+                    leaf.holes.push(Gap { low: last + 1, high: cell.id - 1 });
+                }
+                (last, torn) = (cell.id, false);
+                leaf.cells.push(cell);
+            }
+            None => torn = true,
         }
-        cells.push(cell);
     }
-    Some(cells)
+    // Other pages may begin like one of rows.
+    (leaf.cells.len() * 2 > count).then_some(leaf)
 }
 
 fn cell(page: &[u8], at: usize) -> Option<Cell> {

@@ -2,12 +2,14 @@
 
 use super::copied::with_suffix;
 use super::import::Filling;
-use super::inspect::Head;
-use super::salvage::{Lost, Salvage};
+use super::inspect::{Entry, Head};
+use super::salvage::{Lost, Rescue, Salvage};
 use super::{StoreError, explain, schema};
 use crate::store::{DataDirectory, Flush};
+use bytes::Bytes;
+use conveyor_common::JobNumber;
 use rusqlite::Connection;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -80,17 +82,10 @@ fn fill(queue: &Path, new: &Path) -> Result<Repaired, StoreError> {
     if let Some(head) = &salvage.head {
         filling.reserve(head);
     }
-    let mut unnamed = BTreeMap::new();
-    let mut named = std::collections::HashSet::new();
-    named.extend(salvage.functions.values().map(|(name, _)| name.clone()));
-    let lost = salvage.jobs(|job| {
-        // The same job twice is damage too.
-        if !filling.has(job.number)? && filling.add(&job)? && !named.contains(&job.function) {
-            let name = String::from_utf8_lossy(&job.function).into_owned();
-            *unnamed.entry(name).or_default() += 1;
-        }
-        Ok(())
-    })?;
+    let named = salvage.functions.values().map(|(name, _)| name.clone()).collect();
+    let mut rescued = Rescued { filling, named, unnamed: BTreeMap::new() };
+    let lost = salvage.jobs(&mut rescued)?;
+    let Rescued { mut filling, unnamed, .. } = rescued;
     let numbers_guessed = salvage.head.is_none();
     if numbers_guessed {
         let numbers = filling.numbers().saturating_add(MARGIN);
@@ -101,6 +96,34 @@ fn fill(queue: &Path, new: &Path) -> Result<Repaired, StoreError> {
     filling.commit()?;
     let (file, without_head) = (new.to_owned(), salvage.without_head);
     Ok(Repaired { jobs, file, damaged: None, lost, unnamed, numbers_guessed, without_head })
+}
+
+/// Jobs that go into the new queue.
+struct Rescued {
+    filling: Filling,
+    /// Functions whose names are known.
+    named: HashSet<Bytes>,
+    /// Jobs of the others.
+    unnamed: BTreeMap<String, u64>,
+}
+
+impl Rescue for Rescued {
+    fn has(&self, number: JobNumber) -> Result<bool, StoreError> {
+        self.filling.has(number)
+    }
+
+    fn has_between(&self, above: i64, below: i64) -> Result<bool, StoreError> {
+        self.filling.has_between(above, below)
+    }
+
+    fn take(&mut self, job: Entry) -> Result<(), StoreError> {
+        // The same job twice is damage too.
+        if !self.filling.has(job.number)? && self.filling.add(&job)? && !self.named.contains(&job.function) {
+            let name = String::from_utf8_lossy(&job.function).into_owned();
+            *self.unnamed.entry(name).or_default() += 1;
+        }
+        Ok(())
+    }
 }
 
 /// Puts the new queue into the place of the damaged one, which keeps its log under a name of its own. The damaged one is

@@ -19,9 +19,21 @@ use std::path::{Path, PathBuf};
 const FAILURES: u32 = 100_000;
 
 const UP: &str = "SELECT id, place, function, retries, start, uniq, reducer, payload FROM jobs NOT INDEXED
-    WHERE id >= ?1 AND id <= ?2 ORDER BY id";
+    WHERE id >= ?1 ORDER BY id";
 const DOWN: &str = "SELECT id, place, function, retries, start, uniq, reducer, payload FROM jobs NOT INDEXED
-    WHERE id >= ?1 AND id <= ?2 ORDER BY id DESC";
+    WHERE id <= ?1 ORDER BY id DESC";
+
+/// Who takes the jobs that are found.
+pub(super) trait Rescue {
+    /// Whether a job with this number was taken.
+    fn has(&self, number: JobNumber) -> Result<bool, StoreError>;
+
+    /// Whether a job with a key between these, ends excluded, was taken.
+    fn has_between(&self, above: i64, below: i64) -> Result<bool, StoreError>;
+
+    /// Takes a job.
+    fn take(&mut self, job: Entry) -> Result<(), StoreError>;
+}
 
 /// Keys that could not be read, ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,57 +104,47 @@ impl Salvage {
         })
     }
 
-    /// Gives every job that can be read to `each`, and says what could not be.
+    /// Gives every job that can be read to `rescue`, and says what could not be.
     ///
     /// # Errors
-    /// Those of `each`.
-    pub(super) fn jobs(
-        &mut self,
-        mut each: impl FnMut(Entry) -> Result<(), StoreError>,
-    ) -> Result<Vec<Lost>, StoreError> {
+    /// Those of `rescue`.
+    pub(super) fn jobs(&mut self, rescue: &mut dyn Rescue) -> Result<Vec<Lost>, StoreError> {
         let mut gaps = Vec::new();
         for priority in Priority::ALL {
-            gaps.extend(self.priority(priority, &mut each)?);
+            gaps.extend(self.priority(priority, rescue)?);
         }
         // Without the first page nobody knows which pages are free, and their jobs are over.
-        if !gaps.is_empty() && !self.without_head {
-            gaps = self.fill(&gaps, &mut each)?;
+        if !self.without_head {
+            gaps = self.search(&gaps, rescue)?;
         }
-        let lost = gaps.iter().map(|gap| {
+        let lost = joined(gaps);
+        let lost = lost.iter().map(|gap| {
             let ((from, priority), (to, _)) = (job_of(gap.low), job_of(gap.high));
             Lost { priority, from, to }
         });
         Ok(lost.collect())
     }
 
-    /// Looks for jobs of the gaps in the pages of the file.
-    fn fill(
-        &self,
-        gaps: &[Gap],
-        each: &mut dyn FnMut(Entry) -> Result<(), StoreError>,
-    ) -> Result<Vec<Gap>, StoreError> {
+    /// Looks into the pages of the file: a damaged tree may also leave jobs out without a word.
+    fn search(&self, gaps: &[Gap], rescue: &mut dyn Rescue) -> Result<Vec<Gap>, StoreError> {
         // What is in the log only has to be in the pages too.
         let log = with_suffix(&self.path, "-wal");
         let logged = log.metadata().is_ok_and(|log| log.len() > 0);
         let copy = if logged { Some(Copied::with_its_log(&self.path, &self.beside)?) } else { None };
         let file = copy.as_ref().map_or(&self.path, |copy| &copy.path);
         let Ok(pages) = Pages::open(file) else { return Ok(gaps.to_vec()) };
-        pages.fill(gaps, |function, job| each(Entry { function: name(&self.functions, function), ..job }))
+        pages.search(gaps, |function| name(&self.functions, function), rescue)
     }
 
-    fn priority(
-        &mut self,
-        priority: Priority,
-        each: &mut dyn FnMut(Entry) -> Result<(), StoreError>,
-    ) -> Result<Vec<Gap>, StoreError> {
+    fn priority(&mut self, priority: Priority, rescue: &mut dyn Rescue) -> Result<Vec<Gap>, StoreError> {
         let mut gaps = BinaryHeap::new();
         let mut lost = Vec::new();
         let whole = Gap { low: id_of(JobNumber(1), priority), high: id_of(JobNumber(u64::MAX), priority) };
-        let upward = self.read(UP, whole, each)?;
+        let upward = self.read(UP, whole, rescue)?;
         let rest = upward.map(|low| Gap { low, ..whole });
         // From here on, what is in `gaps` can be read from neither of its ends. No job is beyond what was reserved.
         if let Some(rest) = rest
-            && let Some(high) = self.read(DOWN, rest, each)?
+            && let Some(high) = self.read(DOWN, rest, rescue)?
         {
             let high = high.min(id_of(self.last, priority));
             if high >= rest.low {
@@ -156,10 +158,10 @@ impl Salvage {
                 continue;
             }
             let middle = low + (width + 1) / 2;
-            if let Some(low) = self.read(UP, Gap { low: middle, high }, each)? {
+            if let Some(low) = self.read(UP, Gap { low: middle, high }, rescue)? {
                 gaps.push((high - low, low));
             }
-            if let Some(high) = self.read(DOWN, Gap { low, high: middle - 1 }, each)? {
+            if let Some(high) = self.read(DOWN, Gap { low, high: middle - 1 }, rescue)? {
                 gaps.push((high - low, low));
             }
         }
@@ -167,27 +169,28 @@ impl Salvage {
     }
 
     /// Reads a range until its end, which gives nothing, or until a key that cannot be read.
-    fn read(
-        &mut self,
-        text: &str,
-        range: Gap,
-        each: &mut dyn FnMut(Entry) -> Result<(), StoreError>,
-    ) -> Result<Option<i64>, StoreError> {
+    fn read(&mut self, text: &str, range: Gap, rescue: &mut dyn Rescue) -> Result<Option<i64>, StoreError> {
         let upward = text == UP;
         let mut next = if upward { range.low } else { range.high };
         let mut refused = None;
+        // What was read beyond the range must come next; otherwise the tree has led astray.
+        let mut beyond = if upward { i64::MAX } else { i64::MIN };
         let mut read = || -> rusqlite::Result<()> {
             let mut statement = self.connection.prepare_cached(text)?;
-            let mut rows = statement.query([range.low, range.high])?;
+            let mut rows = statement.query([next])?;
             while let Some(row) = rows.next()? {
                 let id: i64 = row.get(0)?;
                 // Keys of a broken tree may come in any order.
                 if if upward { id < next } else { id > next } {
                     return Err(rusqlite::Error::InvalidQuery);
                 }
+                if id < range.low || id > range.high {
+                    beyond = id;
+                    break;
+                }
                 let job = job(row, &self.functions)?;
                 next = if upward { id.saturating_add(1) } else { id.saturating_sub(1) };
-                if let Err(error) = each(job) {
+                if let Err(error) = rescue.take(job) {
                     refused = Some(error);
                     break;
                 }
@@ -198,7 +201,11 @@ impl Salvage {
         if let Some(error) = refused {
             return Err(error);
         }
-        if ended.is_ok() || next < range.low || next > range.high {
+        if next < range.low || next > range.high {
+            return Ok(None);
+        }
+        let (above, below) = if upward { (range.high, beyond) } else { (beyond, range.low) };
+        if ended.is_ok() && !rescue.has_between(above, below)? {
             return Ok(None);
         }
         self.failures += 1;
