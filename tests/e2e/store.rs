@@ -251,7 +251,7 @@ fn an_import_takes_all_or_nothing() {
         (line(7, "x"), "line 2 of"),
         ("{\"number\":31}".to_owned(), "function is missing"),
         ("[1".to_owned(), "line 2 of"),
-        (line(31, "x").replace("u31", "u1").replace("f1", "f1"), "would not be in order"),
+        (line(31, "x").replace("u31", "u1"), "would not be in order"),
     ] {
         fs::write(&file, format!("{}\n{second}\n", line(30, "new"))).unwrap();
         for dry in [&["--dry-run"][..], &[]] {
