@@ -1,11 +1,15 @@
 //! `check` and `repair`.
 
 use super::{Failure, name_of};
-use conveyor_server::store::sqlite::{self, Repaired};
+use conveyor_server::store::sqlite::{self, Lost, Repaired};
 use serde_json::json;
+use std::cmp::Reverse;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// Ranges of numbers that people are told of.
+const RANGES: usize = 20;
 
 /// Options of `check`.
 #[derive(Debug, clap::Args)]
@@ -78,11 +82,25 @@ fn words(repaired: &Repaired) -> String {
     if repaired.lost.is_empty() {
         out.push_str("every job could be read\n");
     }
-    for lost in &repaired.lost {
+    let most = |lost: &Lost| lost.to.0.saturating_sub(lost.from.0).saturating_add(1);
+    // The widest say most.
+    let mut widest = repaired.lost.clone();
+    widest.sort_by_key(|lost| Reverse(most(lost)));
+    for lost in widest.iter().take(RANGES) {
         let (priority, from, to) = (name_of(lost.priority), lost.from.0, lost.to.0);
-        let most = to.saturating_sub(from).saturating_add(1);
-        let _ =
-            writeln!(out, "not readable: numbers {from} to {to} of priority {priority}, at most {most} jobs");
+        let _ = writeln!(
+            out,
+            "not readable: numbers {from} to {to} of priority {priority}, at most {} jobs",
+            most(lost)
+        );
+    }
+    if widest.len() > RANGES {
+        let more = widest.len() - RANGES;
+        let numbers = widest.iter().skip(RANGES).fold(0_u64, |sum, lost| sum.saturating_add(most(lost)));
+        let _ = writeln!(
+            out,
+            "not readable: {more} smaller ranges of {numbers} numbers in all; --json lists them"
+        );
     }
     for (name, jobs) in &repaired.unnamed {
         let _ = writeln!(out, "{jobs} jobs are of the function {name}: its real name could not be read");
@@ -93,4 +111,22 @@ fn words(repaired: &Repaired) -> String {
         );
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use conveyor_common::{JobNumber, Priority};
+
+    #[test]
+    fn many_ranges_are_summed_up() {
+        let lost = |from, to| Lost { priority: Priority::Low, from: JobNumber(from), to: JobNumber(to) };
+        let ranges = (1..=50).map(|n| lost(n * 100, n * 100 + 1)).chain([lost(7000, 7999)]);
+        let text = words(&Repaired { lost: ranges.collect(), ..Repaired::default() });
+        assert!(
+            text.contains("7000 to 7999 of priority low, at most 1000 jobs\nnot readable: numbers 100 to"),
+            "{text}"
+        );
+        assert!(text.contains("31 smaller ranges of 62 numbers"), "{text}");
+    }
 }
