@@ -19,6 +19,7 @@ Examples:
   conveyor server --listen 10.0.0.5       a job server for the network
   conveyor worker -f reverse -- rev       a worker: `rev` for every job
   conveyor admin status                   what it is doing
+  conveyor store stats                    what it has stored, running or not
   conveyor bench --load foreground        how fast it is
   conveyor conformance 127.0.0.1:4730     check any Gearman server
 
@@ -33,6 +34,8 @@ enum Command {
     AllInOne(cmd::all_in_one::Args),
     /// Ask a running server, or tell it something
     Admin(cmd::admin::Args),
+    /// Look into a stored queue, carry it elsewhere, check and repair it
+    Store(cmd::store::Args),
     /// Put load on any Gearman server, or compare two
     Bench(Box<cmd::bench::Args>),
     /// Submit jobs and stream their results
@@ -50,6 +53,7 @@ impl Cli {
             Command::Server(args) => cmd::server::run(&args),
             Command::AllInOne(args) => cmd::all_in_one::run(&args),
             Command::Admin(args) => cmd::admin::run(&args),
+            Command::Store(args) => cmd::store::run(&args),
             Command::Bench(args) => cmd::bench::run(&args),
             Command::Client(args) => cmd::client::run(&args),
             Command::Worker(args) => cmd::worker::run(&args),

@@ -3,7 +3,7 @@
 use conveyor_server::core::Durability;
 use conveyor_server::store::{Flush, StoreConfig};
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Least default of `--queue-memory`, in bytes.
@@ -90,15 +90,23 @@ impl StorageArgs {
             return Ok(Storage { store: None, durability: Durability::Memory, queue_bytes });
         }
         let WhenStored(flush) = self.durability.unwrap_or(WhenStored(Flush::Each));
-        let directory = match &self.data_dir {
-            Some(directory) if directory.as_os_str().is_empty() => {
-                return Err("the data directory has no name: give one with --data-dir".to_owned());
-            }
-            Some(directory) => directory.clone(),
-            None => default_directory()?,
-        };
+        let directory = directory(self.data_dir.as_deref())?;
         let durability = if flush == Flush::Each { Durability::Sync } else { Durability::Relaxed };
         Ok(Storage { store: Some(StoreConfig { directory, flush }), durability, queue_bytes })
+    }
+}
+
+/// The data directory: the one that is given, or where state belongs on this system.
+///
+/// # Errors
+/// There is no place for it; says what to do.
+pub(crate) fn directory(given: Option<&Path>) -> Result<PathBuf, String> {
+    match given {
+        Some(directory) if directory.as_os_str().is_empty() => {
+            Err("the data directory has no name: give one with --data-dir".to_owned())
+        }
+        Some(directory) => Ok(directory.to_owned()),
+        None => default_directory(),
     }
 }
 

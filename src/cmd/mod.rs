@@ -8,4 +8,5 @@ pub(crate) mod conformance;
 mod pid_file;
 pub(crate) mod server;
 pub(crate) mod servers;
+pub(crate) mod store;
 pub(crate) mod worker;

@@ -3,7 +3,9 @@
 use crate::rig::{Rig, Submit, bytes, handle, rules};
 use conveyor_common::protocol::{ErrorCode, GrabForm, Request, SubmitKind};
 use conveyor_common::{ConnId, JobNumber, Priority};
-use conveyor_server::core::{Change, Effect, Event, JobStatus, Note, Reply, Rules, Wakeup};
+use conveyor_server::core::{
+    Change, Durability, Effect, Event, JobStatus, Note, Record, Reply, Rules, StoredJob, Wakeup,
+};
 use std::num::NonZeroU8;
 
 fn error(code: ErrorCode, text: &'static str) -> Reply {
@@ -310,4 +312,37 @@ fn no_number_is_given_out_twice_whatever_was_lost() {
     }
     let client = after.connect();
     assert!(after.submit(client, Submit::bg("f")) > 1, "not even that of a foreground job");
+}
+
+/// A job of an earlier process.
+fn stored(number: u64) -> StoredJob {
+    let record = Record {
+        number: JobNumber(number),
+        order: number,
+        function: bytes("f"),
+        unique: bytes(""),
+        priority: Priority::Normal,
+        reducer: None,
+        when: 0,
+        retries: 0,
+        payload: bytes("x"),
+    };
+    StoredJob { record, spilled: false }
+}
+
+#[test]
+fn readiness_tells_how_far_the_store_is() {
+    let mut rig = Rig::new(Rules { durability: Durability::Sync, ..rules() });
+    let client = rig.connect();
+    assert_eq!(rig.command(client, "readiness"), "OK ready\n");
+    rig.apply(Event::Loading { functions: vec![bytes("f")] });
+    assert_eq!(rig.command(client, "readiness"), "OK loading 0\n");
+    let next = Some(Priority::Normal);
+    rig.apply(Event::Loaded { jobs: vec![stored(1), stored(2)], next });
+    rig.apply(Event::Loaded { jobs: vec![stored(3)], next });
+    assert_eq!(rig.command(client, "readiness"), "OK loading 3\n");
+    rig.apply(Event::Loaded { jobs: Vec::new(), next: None });
+    assert_eq!(rig.command(client, "readiness"), "OK ready\n");
+    rig.apply(Event::StoreFailed);
+    assert_eq!(rig.command(client, "readiness"), "ERR STORE_FAILED background+jobs+are+refused\n");
 }

@@ -23,12 +23,13 @@ fn max_queue(function: &'static [u8], high: u32, normal: u32, low: u32) -> Comma
 
 #[test]
 fn every_command_is_read_and_written_as_these_bytes() {
-    let commands: [(&[u8], Command); 12] = [
+    let commands: [(&[u8], Command); 13] = [
         (b"status\r\n", Command::Status),
         (b"prioritystatus\r\n", Command::PriorityStatus),
         (b"workers\r\n", Command::Workers),
         (b"version\r\n", Command::Version),
         (b"getpid\r\n", Command::GetPid),
+        (b"readiness\r\n", Command::Readiness),
         (b"verbose\r\n", Command::Verbose),
         (b"maxqueue resize 10 20 30\r\n", max_queue(b"resize", 10, 20, 30)),
         (b"create function resize\r\n", Command::CreateFunction(text(b"resize"))),
@@ -49,6 +50,7 @@ fn command_words_may_be_in_any_case_and_names_keep_theirs() {
     assert_eq!(parse("STATUS"), Ok(Command::Status));
     assert_eq!(parse("PriorityStatus"), Ok(Command::PriorityStatus));
     assert_eq!(parse("GetPid"), Ok(Command::GetPid));
+    assert_eq!(parse("READINESS"), Ok(Command::Readiness));
     assert_eq!(parse("CREATE Function ReSize"), Ok(Command::CreateFunction(text(b"ReSize"))));
     assert_eq!(parse("Drop FUNCTION ReSize"), Ok(Command::DropFunction(text(b"ReSize"))));
     assert_eq!(parse("Show JOBS"), Ok(Command::ShowJobs));

@@ -143,6 +143,7 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
             Just(Command::Workers),
             Just(Command::Version),
             Just(Command::GetPid),
+            Just(Command::Readiness),
             Just(Command::Verbose),
             Just(Command::ShowJobs),
             Just(Command::ShowUniqueJobs),

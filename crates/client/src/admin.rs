@@ -93,6 +93,17 @@ pub struct JobRow {
     pub background: bool,
 }
 
+/// What a server says to `readiness`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Background jobs are accepted, and all stored ones are there.
+    Ready,
+    /// Stored jobs are still being read: so many so far.
+    Loading(u64),
+    /// The store failed: background jobs are refused. What the server says.
+    Refusing(String),
+}
+
 /// A connection for admin commands.
 #[derive(Debug)]
 pub struct Admin {
@@ -204,6 +215,26 @@ impl Admin {
             let ([retries, ignored, background], handle) = columns(row)?;
             Some(JobRow { handle, retries, ignored: ignored > 0, background: background > 0 })
         })
+    }
+
+    /// `readiness`, which conveyor knows and gearmand does not.
+    ///
+    /// # Errors
+    /// As [`Admin::line`], and an answer that is none.
+    pub fn readiness(&mut self) -> Result<Readiness, AdminError> {
+        let answer = match self.line(&Command::Readiness) {
+            Ok(answer) => answer,
+            Err(AdminError::Refused(line)) if line.starts_with("ERR STORE_FAILED") => {
+                return Ok(Readiness::Refusing(line));
+            }
+            Err(error) => return Err(error),
+        };
+        let loading = answer.strip_prefix("loading ").and_then(|read| read.parse().ok());
+        match (answer.as_str(), loading) {
+            ("ready", _) => Ok(Readiness::Ready),
+            (_, Some(read)) => Ok(Readiness::Loading(read)),
+            _ => Err(AdminError::Nonsense(answer)),
+        }
     }
 
     fn rows<T>(

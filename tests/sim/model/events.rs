@@ -73,6 +73,8 @@ impl Model {
             Command::ShowUniqueJobs => (vec![], self.show_unique_jobs()),
             Command::Version => (vec![], format!("OK {}\n", identity.version)),
             Command::GetPid => (vec![], format!("OK {}\n", identity.pid)),
+            // The model stores nothing: there is nothing to wait for.
+            Command::Readiness => (vec![], "OK ready\n".to_owned()),
             Command::Verbose => (vec![], format!("OK {}\n", identity.verbose)),
             Command::MaxQueue { function, limits } => (vec![], self.max_queue(function, *limits).to_owned()),
             Command::CreateFunction(name) => (vec![], self.create_function(name).to_owned()),

@@ -19,6 +19,8 @@ pub enum Command {
     GetPid,
     /// The server's log level.
     Verbose,
+    /// Whether background jobs are accepted, and all stored ones read. Only this server knows it.
+    Readiness,
     /// Limits the queue of a function; 0 is no limit.
     MaxQueue {
         /// The function; unknown ones are ignored.
@@ -70,6 +72,7 @@ impl Command {
             b"version" => Ok(Self::Version),
             b"getpid" => Ok(Self::GetPid),
             b"verbose" => Ok(Self::Verbose),
+            b"readiness" => Ok(Self::Readiness),
             b"maxqueue" => parse_max_queue(rest),
             b"create" => {
                 named_function(rest).map(Self::CreateFunction).ok_or(TextError::IncompleteArguments("create"))
@@ -100,6 +103,7 @@ impl Command {
             Self::Version => with("version", b""),
             Self::GetPid => with("getpid", b""),
             Self::Verbose => with("verbose", b""),
+            Self::Readiness => with("readiness", b""),
             Self::MaxQueue { function, limits } => {
                 let numbers = format!(" {} {} {}", limits.high, limits.normal, limits.low);
                 [b"maxqueue ", function.as_ref(), numbers.as_bytes(), b"\r\n"].concat()

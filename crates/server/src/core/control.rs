@@ -27,6 +27,7 @@ impl Core {
             Command::Version => Bytes::from(format!("OK {}\n", self.rules.identity.version)),
             Command::GetPid => Bytes::from(format!("OK {}\n", self.rules.identity.pid)),
             Command::Verbose => Bytes::from(format!("OK {}\n", self.rules.identity.verbose)),
+            Command::Readiness => self.report_readiness(),
             Command::MaxQueue { function, limits } => self.limit_queue(&function, limits, fx),
             Command::CreateFunction(name) => self.create_function(&name, fx),
             Command::DropFunction(name) => self.drop_function(&name, fx),

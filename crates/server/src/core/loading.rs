@@ -21,6 +21,8 @@ pub(super) struct Loading {
     functions: HashSet<FunctionId>,
     /// Of this priority and lower ones.
     next: Priority,
+    /// Jobs that were read so far.
+    read: u64,
     /// Jobs that wait for older ones.
     behind: PerPriority<Vec<JobId>>,
 }
@@ -39,7 +41,8 @@ impl Core {
             None => self.functions.create(name),
         });
         let functions = functions.collect();
-        self.loading = Some(Loading { functions, next: Priority::High, behind: PerPriority::default() });
+        self.loading =
+            Some(Loading { functions, next: Priority::High, read: 0, behind: PerPriority::default() });
     }
 
     /// Whether jobs of the function may still be in the store alone.
@@ -68,6 +71,7 @@ impl Core {
         next: Option<Priority>,
         fx: &mut Effects,
     ) {
+        let read = jobs.len() as u64;
         for StoredJob { record, spilled } in jobs {
             if let Some(id) = self.adopt(now, record, fx) {
                 if spilled && let Some(job) = self.jobs.get_mut(id) {
@@ -77,6 +81,7 @@ impl Core {
             }
         }
         let Some(mut loading) = self.loading.take() else { return };
+        loading.read += read;
         let ended = |priority: &Priority| next.is_none_or(|next| *priority < next);
         let released: Vec<JobId> = Priority::ALL
             .into_iter()
@@ -147,6 +152,11 @@ impl Core {
             self.count_ready(function, priority, true);
         }
         Some(id)
+    }
+
+    /// How many jobs were read from the store; none when all of them are here.
+    pub(super) fn loading_so_far(&self) -> Option<u64> {
+        self.loading.as_ref().map(|loading| loading.read)
     }
 
     /// Whether a job that is not known here may yet come from the store.

@@ -1,4 +1,4 @@
-//! Tables of the admin protocol. Functions stand in the order of their creation, jobs in that of their
+//! Tables and facts of the admin protocol. Functions stand in the order of their creation, jobs in that of their
 //! handles, connections newest first.
 
 use super::Core;
@@ -25,6 +25,17 @@ fn table(fill: impl FnOnce(&mut BytesMut)) -> Bytes {
 }
 
 impl Core {
+    /// `readiness`: whether background jobs are accepted, and how many stored ones were read while others are not.
+    pub(super) fn report_readiness(&self) -> Bytes {
+        if self.journal.has_failed() {
+            return Bytes::from_static(b"ERR STORE_FAILED background+jobs+are+refused\n");
+        }
+        match self.loading_so_far() {
+            Some(read) => Bytes::from(format!("OK loading {read}\n")),
+            None => Bytes::from_static(b"OK ready\n"),
+        }
+    }
+
     /// `status`: queued and running, running, workers.
     pub(super) fn report_status(&self) -> Bytes {
         table(|out| {

@@ -19,6 +19,13 @@ pub struct DataDirectory {
     _lock: File,
 }
 
+/// Who has a data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Its process, if it said so.
+    pub pid: Option<u32>,
+}
+
 impl DataDirectory {
     /// Makes the directory if need be, and takes it.
     ///
@@ -46,6 +53,37 @@ impl DataDirectory {
             .and_then(|_| writeln!(lock, "{}", std::process::id()));
         named.map_err(failed)?;
         Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Who has a directory; nobody when it is free or not there.
+    #[must_use]
+    pub fn owner(path: &Path) -> Option<Owner> {
+        let mut lock = File::open(path.join(LOCK)).ok()?;
+        // Held for the moment until this returns, and only beside others that look too.
+        match lock.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                Some(Owner {
+                    pid: lock.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok()),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// The file of the queue in a directory that nobody takes.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn existing_queue(path: &Path) -> Result<PathBuf, StoreError> {
+        let queue = path.join(QUEUE);
+        match queue.metadata() {
+            Ok(_) => Ok(queue),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(StoreError::Missing { path: path.to_owned() })
+            }
+            Err(source) => Err(StoreError::Directory { path: path.to_owned(), source }),
+        }
     }
 
     /// The file of the queue.

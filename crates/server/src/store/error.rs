@@ -22,6 +22,11 @@ pub enum StoreError {
         /// The other one, if it said so.
         owner: Option<u32>,
     },
+    /// There is no queue.
+    Missing {
+        /// In this directory.
+        path: PathBuf,
+    },
     /// It is of a newer version than this program.
     Newer {
         /// Which.
@@ -63,6 +68,12 @@ impl fmt::Display for StoreError {
                     path.display()
                 )
             }
+            Self::Missing { path } => write!(
+                f,
+                "there is no queue in {}\nName the directory of the server with --data-dir; it says at its start \
+                 which that is.",
+                path.display()
+            ),
             Self::Newer { path, version } => write!(
                 f,
                 "{} was written by a newer version of conveyor (format {version})\nUse that version, or another \

@@ -11,7 +11,7 @@ mod error;
 mod reader;
 pub mod sqlite;
 
-pub use directory::DataDirectory;
+pub use directory::{DataDirectory, Owner};
 pub use error::StoreError;
 
 pub(crate) use committer::{Committer, Progress};

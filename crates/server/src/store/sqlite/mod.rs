@@ -9,9 +9,22 @@
 //!
 //! `user_version` is the version of this layout. A changed layout gets a new one and reads the old.
 
+mod check;
+mod copied;
+mod import;
+mod inspect;
+mod pages;
 mod read;
+mod repair;
+mod salvage;
 mod schema;
 mod write;
+
+pub use check::{check, check_file};
+pub use import::{Import, ImportError};
+pub use inspect::{Entry, Filter, Group, Head, Inspector};
+pub use repair::{Repaired, repair};
+pub use salvage::Lost;
 
 use super::{DataDirectory, Flush, Opened, StoreConfig, StoreError};
 use crate::core::Change;

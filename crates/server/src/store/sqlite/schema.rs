@@ -51,6 +51,29 @@ FROM jobs JOIN functions ON functions.id = jobs.function;
 pub(super) fn prepare(connection: &Connection, path: &Path, flush: Flush) -> Result<(), StoreError> {
     let explain = |error| explain(path, "open the stored queue", &error);
     connection.busy_timeout(BUSY).map_err(explain)?;
+    let version = version_of(connection, path)?;
+    tune(connection, flush).map_err(explain)?;
+    if version == 0 {
+        let layout = format!(
+            "BEGIN IMMEDIATE;\n{LAYOUT}\nPRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {VERSION};\nCOMMIT;"
+        );
+        connection.execute_batch(&layout).map_err(explain)?;
+    }
+    Ok(())
+}
+
+/// Makes sure that a file which nobody may write to is ours and in the present layout.
+pub(super) fn examine(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    if version_of(connection, path)? == 0 {
+        let what = "it holds no queue".to_owned();
+        return Err(StoreError::Damaged { path: path.to_owned(), what });
+    }
+    Ok(())
+}
+
+/// The version of the layout; 0 for a new file.
+fn version_of(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let explain = |error| explain(path, "open the stored queue", &error);
     let version: i64 =
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(explain)?;
     let application: i64 =
@@ -61,15 +84,14 @@ pub(super) fn prepare(connection: &Connection, path: &Path, flush: Flush) -> Res
         let what = "it is a database of another program".to_owned();
         return Err(StoreError::Damaged { path: path.to_owned(), what });
     }
+    must_not_be_newer(version, path)?;
+    Ok(version)
+}
+
+/// What a newer version wrote is not for us to touch.
+pub(super) fn must_not_be_newer(version: i64, path: &Path) -> Result<(), StoreError> {
     if version > VERSION {
         return Err(StoreError::Newer { path: path.to_owned(), version });
-    }
-    tune(connection, flush).map_err(explain)?;
-    if version == 0 {
-        let layout = format!(
-            "BEGIN IMMEDIATE;\n{LAYOUT}\nPRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {VERSION};\nCOMMIT;"
-        );
-        connection.execute_batch(&layout).map_err(explain)?;
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! `conveyor admin`: every command of the text admin protocol, for people and for programs.
 
+mod readiness;
+
 use bytes::Bytes;
 use clap::Subcommand;
 use conveyor_client::admin::{Admin, AdminError};
@@ -16,9 +18,10 @@ Examples:
   conveyor admin --server 10.0.0.5:4730 --json workers
   conveyor admin max-queue resize 1000             1000 jobs of the function, any priority
   conveyor admin cancel-job H:host:17
+  conveyor admin readiness --wait 30               until stored jobs are read and new ones accepted
   conveyor admin shutdown                          says how to stop a server: no protocol command does
 
-Exit codes: 0 success, 1 the server refused or could not be reached, 2 wrong usage.";
+Exit codes: 0 success, 1 the server refused, is not ready or could not be reached, 2 wrong usage.";
 
 /// Options of `conveyor admin`.
 #[derive(Debug, clap::Args)]
@@ -56,6 +59,12 @@ enum Question {
     Getpid,
     /// The server's log level
     Verbose,
+    /// Whether it accepts background jobs and has read all stored ones
+    Readiness {
+        /// Seconds to wait until it does, a server that is not there yet included
+        #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+        wait: u64,
+    },
     /// Limit the jobs of a function: one number for all priorities or one each; 0 is no limit
     MaxQueue {
         /// The function
@@ -88,6 +97,9 @@ enum Question {
 
 /// Asks and prints.
 pub(crate) fn run(args: &Args) -> ExitCode {
+    if let Question::Readiness { wait } = args.question {
+        return readiness::run(&args.server, args.timeout(), args.json, Duration::from_secs(wait));
+    }
     match ask(args) {
         Ok(output) => {
             print!("{output}");
@@ -100,6 +112,20 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
+impl Args {
+    fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms.max(1))
+    }
+}
+
+/// What went wrong, in words for people.
+fn explain(server: &str, error: &AdminError) -> String {
+    match error {
+        AdminError::Io(error) => format!("no answer from {server}: {error}. Is a server running there?"),
+        refused => refused.to_string(),
+    }
+}
+
 fn ask(args: &Args) -> Result<String, String> {
     if matches!(args.question, Question::Shutdown) {
         return Err(
@@ -108,14 +134,8 @@ fn ask(args: &Args) -> Result<String, String> {
                 .to_owned(),
         );
     }
-    let timeout = Duration::from_millis(args.timeout_ms.max(1));
-    let unreachable = |error: &AdminError| match error {
-        AdminError::Io(error) => {
-            format!("no answer from {}: {error}. Is a server running there?", args.server)
-        }
-        refused => refused.to_string(),
-    };
-    let mut admin = Admin::connect(&args.server, timeout).map_err(|error| unreachable(&error))?;
+    let unreachable = |error: &AdminError| explain(&args.server, error);
+    let mut admin = Admin::connect(&args.server, args.timeout()).map_err(|error| unreachable(&error))?;
     answer(&mut admin, args).map_err(|error| unreachable(&error))
 }
 
@@ -176,8 +196,8 @@ fn answer(admin: &mut Admin, args: &Args) -> Result<String, AdminError> {
         Question::CreateFunction { function } => done(admin, json, &Command::CreateFunction(named(function))),
         Question::DropFunction { function } => done(admin, json, &Command::DropFunction(named(function))),
         Question::CancelJob { handle } => done(admin, json, &Command::CancelJob(named(handle))),
-        // Answered without a server.
-        Question::Shutdown => Ok(String::new()),
+        // Answered elsewhere.
+        Question::Readiness { .. } | Question::Shutdown => Ok(String::new()),
     }
 }
 
