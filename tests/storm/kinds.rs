@@ -28,7 +28,7 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) const fn of(number: usize) -> Self {
         match number % 8 {
-            0 | 1 | 2 => Self::Plain,
+            0..=2 => Self::Plain,
             3 | 4 => Self::Safe,
             5 => Self::Twins,
             6 => Self::Hasty,
@@ -73,7 +73,7 @@ pub(crate) fn number(payload: &[u8]) -> usize {
 
 /// Whether it reports progress and data before it ends. Of every kind some do.
 pub(crate) const fn is_talkative(number: usize) -> bool {
-    number % 3 == 0
+    number.is_multiple_of(3)
 }
 
 /// Whether it takes long enough for servers to die and be back meanwhile. Then the handle that it has is another job's.

@@ -3,6 +3,7 @@
 use conveyor_client::{Client, Job, Options, Outcome, Priority, Unique, UnixSeconds, Update};
 use std::error::Error;
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// Waits for the end of a job and prints what happens.
@@ -43,7 +44,7 @@ async fn many(client: &Client, function: &str, payload: &[u8]) -> Result<usize, 
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [host, port, operation, function, input, output, rest @ ..] = args.as_slice() else {
         return Err("HOST PORT OPERATION FUNCTION INPUT OUTPUT [EXTRA]".into());
@@ -66,13 +67,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
             let job = job.unique(Unique::Given(extra.into()));
             let other = follow(client.clone(), job.clone(), output);
             tokio::try_join!(other, follow(client, job, output))?;
-            return Ok(());
+            return Ok(ExitCode::SUCCESS);
         }
         "many" => {
             println!("MANY {}", many(&client, function, &payload).await?);
-            return Ok(());
+            return Ok(ExitCode::SUCCESS);
         }
-        _ => std::process::exit(3),
+        _ => return Ok(ExitCode::from(3)),
     };
-    follow(client, job, output).await
+    follow(client, job, output).await?;
+    Ok(ExitCode::SUCCESS)
 }
