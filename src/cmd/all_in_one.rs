@@ -3,7 +3,7 @@
 use crate::cmd::server::explain;
 use crate::logging::Log;
 use crate::settings::{self, DEFAULT_PORT, Given, LogTarget, Settings, Verbosity};
-use crate::signals;
+use crate::signals::Signals;
 use crate::storage::{Otherwise, StorageArgs};
 use bytes::Bytes;
 use conveyor_server::Server;
@@ -79,26 +79,26 @@ fn serve(args: &Args) -> Result<(), String> {
         None => "jobs are kept in memory only".to_owned(),
         Some(store) => format!("background jobs are stored in {}", store.directory.display()),
     };
-    let server = Server::bind(settings.server).map_err(|error| explain(&error))?;
-    let mut server = server.spawn().map_err(|error| error.to_string())?;
-    let address = server.addresses().first().copied().ok_or("there is no address to listen on")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
-    let served = runtime.block_on(async {
+    let signals = Signals::listen(&runtime)?;
+    let server = Server::bind(settings.server).map_err(|error| explain(&error))?;
+    let mut server = server.spawn().map_err(|error| error.to_string())?;
+    let address = server.addresses().first().copied().ok_or("there is no address to listen on")?;
+    runtime.block_on(async {
         let mut workers = JoinSet::new();
         for number in 1..=args.workers {
             let worker = demo_worker(&address.to_string(), number);
             workers.spawn(async move { worker.run().await });
         }
         greet(address.port(), args.workers, server.addresses(), &kept);
-        let served = signals::serve_until_told(&mut server, &log).await;
+        signals.serve_until_told(&mut server, &log).await;
         workers.shutdown().await;
-        served
     });
     server.join();
-    served.map_err(|error| format!("cannot listen for signals: {error}"))
+    Ok(())
 }
 
 fn greet(port: u16, workers: u16, addresses: &[std::net::SocketAddr], kept: &str) {

@@ -2,9 +2,10 @@
 
 use crate::cmd::pid_file::PidFile;
 use crate::logging::Log;
+use crate::port_owner;
 use crate::settings::{self, Given, Settings, Verbosity};
+use crate::signals::Signals;
 use crate::storage::{Otherwise, StorageArgs};
-use crate::{port_owner, signals};
 use conveyor_server::core::Compat;
 use conveyor_server::{Error, Server};
 use std::path::{Path, PathBuf};
@@ -155,6 +156,11 @@ pub(crate) fn serve(settings: &Settings) -> Result<(), String> {
     }
     let log = Log::start(&settings.log, settings.verbose);
     let _pid_file = settings.pid_file.as_deref().map(PidFile::write).transpose()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))?;
+    let signals = Signals::listen(&runtime)?;
     let server = Server::bind(settings.server.clone()).map_err(|error| explain(&error))?;
     if let Some(store) = &settings.server.store {
         say_where(&store.directory);
@@ -163,13 +169,7 @@ pub(crate) fn serve(settings: &Settings) -> Result<(), String> {
         tracing::info!(%address, pid = std::process::id(), "listening");
     }
     let mut server = server.spawn().map_err(|error| error.to_string())?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("cannot start: {error}"))?;
-    runtime
-        .block_on(signals::serve_until_told(&mut server, &log))
-        .map_err(|error| format!("cannot listen for signals: {error}"))?;
+    runtime.block_on(signals.serve_until_told(&mut server, &log));
     server.join();
     tracing::info!("shutdown complete");
     Ok(())

@@ -65,6 +65,7 @@ fn term_and_int_stop_at_once_and_the_pid_file_goes() {
         let port = free_port().to_string();
         let mut command = Command::new(env!("CARGO_BIN_EXE_conveyor"));
         command.args(["server", "-L", "127.0.0.1", "-p", &port, "-P"]).arg(&pid_file);
+        command.env("CONVEYOR_DATA_DIR", directory.path());
         let mut process = Process::spawn(&mut command);
         wait_for("the server accepts", || TcpStream::connect(format!("127.0.0.1:{port}")).ok());
         assert_eq!(fs::read_to_string(&pid_file).unwrap(), format!("{}\n", process.id()));
@@ -136,7 +137,9 @@ fn under_the_name_gearmand_it_takes_gearmands_command_line() {
 #[test]
 fn every_address_of_a_name_and_both_families_are_listened_on() {
     let port = free_port().to_string();
+    let directory = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_conveyor"));
+    command.env("CONVEYOR_DATA_DIR", directory.path());
     let _server = Process::spawn(command.args(["server", "-L", "127.0.0.1", "-L", "::1", "-p", &port]));
     for address in ["127.0.0.1", "[::1]"] {
         wait_for("it accepts", || TcpStream::connect(format!("{address}:{port}")).ok());
