@@ -23,6 +23,7 @@ mod process;
 mod stock_tools;
 mod stubborn;
 mod submit;
+mod tools;
 mod worker;
 
 /// Packet types used here, by their names in the protocol.
