@@ -39,11 +39,11 @@ use Whose::{Ours, Theirs};
 enum Load {
     /// The client: its load by name, and so many workers of libgearman to do the jobs.
     Client { name: &'static str, workers: usize },
-    /// The workers, on jobs that are queued already: so many jobs at a time, in one process of ours or in as many
-    /// of libgearman.
-    Drain { jobs_at_a_time: usize },
+    /// The workers, on jobs that are queued already: so many jobs at a time, in one process of ours, with `one`
+    /// connection or one `each`, or in as many processes of libgearman.
+    Drain { jobs_at_a_time: usize, connections: &'static str },
     /// The same, with a client that keeps 64 foreground jobs under way.
-    Fed { jobs_at_a_time: usize },
+    Fed { jobs_at_a_time: usize, connections: &'static str },
 }
 
 /// Name, load, jobs in a run.
@@ -51,10 +51,12 @@ const LOADS: &[(&str, Load, usize)] = &[
     ("client-single", Load::Client { name: "single", workers: 1 }, 20_000),
     ("client-background", Load::Client { name: "background", workers: 0 }, 200_000),
     ("client-flight", Load::Client { name: "flight", workers: 4 }, 64_000),
-    ("worker-drain", Load::Drain { jobs_at_a_time: 1 }, 40_000),
-    ("worker-drain-16", Load::Drain { jobs_at_a_time: 16 }, 80_000),
-    ("worker-fed", Load::Fed { jobs_at_a_time: 1 }, 32_000),
-    ("worker-fed-16", Load::Fed { jobs_at_a_time: 16 }, 64_000),
+    ("worker-drain", Load::Drain { jobs_at_a_time: 1, connections: "one" }, 40_000),
+    ("worker-drain-16", Load::Drain { jobs_at_a_time: 16, connections: "one" }, 80_000),
+    ("worker-drain-16, a connection each", Load::Drain { jobs_at_a_time: 16, connections: "each" }, 80_000),
+    ("worker-fed", Load::Fed { jobs_at_a_time: 1, connections: "one" }, 32_000),
+    ("worker-fed-16", Load::Fed { jobs_at_a_time: 16, connections: "one" }, 64_000),
+    ("worker-fed-16, a connection each", Load::Fed { jobs_at_a_time: 16, connections: "each" }, 64_000),
 ];
 
 /// One run: jobs a second, and microseconds of the measured processes' CPU a job.
@@ -114,16 +116,20 @@ impl Rig {
     }
 
     /// Workers that do so many jobs at a time, ready.
-    fn workers(&self, whose: Whose, jobs_at_a_time: usize) -> Vec<Process> {
-        let (processes, slots) = if whose == Ours { (1, jobs_at_a_time) } else { (jobs_at_a_time, 1) };
+    fn workers(&self, whose: Whose, jobs_at_a_time: usize, connections: &str) -> Vec<Process> {
+        let processes = if whose == Ours { 1 } else { jobs_at_a_time };
+        let registered = if connections == "one" { processes } else { jobs_at_a_time };
         let start = |_| {
             let mut command = self.program(whose, "worker");
             command.arg(FUNCTION);
-            Process::spawn(command.args((whose == Ours).then(|| slots.to_string())))
+            if whose == Ours {
+                command.args([&jobs_at_a_time.to_string(), connections]);
+            }
+            Process::spawn(&mut command)
         };
         let workers: Vec<Process> = (0..processes).map(start).collect();
-        if processes > 0 {
-            self.server.wait_for_workers(FUNCTION, processes as u64);
+        if registered > 0 {
+            self.server.wait_for_workers(FUNCTION, registered as u64);
         }
         workers
     }
@@ -144,20 +150,20 @@ impl Rig {
     fn run(&self, whose: Whose, load: Load, jobs: usize) -> Figures {
         let (seconds, cpu) = match load {
             Load::Client { name, workers } => {
-                let _workers = self.workers(Theirs, workers);
+                let _workers = self.workers(Theirs, workers, "each");
                 let start = Instant::now();
                 let cpu = Self::end(self.client(whose, name, jobs));
                 (start.elapsed().as_secs_f64(), cpu)
             }
-            Load::Drain { jobs_at_a_time } => {
+            Load::Drain { jobs_at_a_time, connections } => {
                 Self::end(self.client(Ours, "background", jobs));
                 let start = Instant::now();
-                let workers = self.workers(whose, jobs_at_a_time);
+                let workers = self.workers(whose, jobs_at_a_time, connections);
                 support::wait_for("an empty queue", || self.is_empty().then_some(()));
                 (start.elapsed().as_secs_f64(), workers.iter().map(cpu_seconds).sum())
             }
-            Load::Fed { jobs_at_a_time } => {
-                let workers = self.workers(whose, jobs_at_a_time);
+            Load::Fed { jobs_at_a_time, connections } => {
+                let workers = self.workers(whose, jobs_at_a_time, connections);
                 let start = Instant::now();
                 Self::end(self.client(Ours, "stream", jobs));
                 (start.elapsed().as_secs_f64(), workers.iter().map(cpu_seconds).sum())

@@ -24,9 +24,12 @@ pub(crate) fn run(args: &[String]) -> Option<ExitCode> {
             let (function, jobs) = ((*function).to_owned(), jobs.parse().unwrap());
             runtime().block_on(client(format!("{host}:{port}"), load, function, jobs));
         }
-        ["--worker", host, port, function, slots] => {
+        ["--worker", host, port, function, slots, connections] => {
             let echo = |job: Assigned| async move { Done::Complete(job.payload().clone()) };
-            let worker = Worker::new(format!("{host}:{port}")).jobs(slots.parse().unwrap());
+            let mut worker = Worker::new(format!("{host}:{port}")).jobs(slots.parse().unwrap());
+            if *connections == "each" {
+                worker = worker.connection_per_job();
+            }
             runtime().block_on(worker.function(function, echo).run());
         }
         _ => return None,
