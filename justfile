@@ -27,6 +27,10 @@ fuzz TARGET SECONDS:
 bench:
     cargo bench --bench e2e
 
+# Our client and worker beside libgearman's.
+bench-clients:
+    cargo bench --bench clients
+
 # The parts by themselves: all, or those whose name holds ARGS.
 micro *ARGS:
     cargo bench --bench micro -- {{ARGS}}

@@ -2,11 +2,10 @@
 
 use crate::logging::Log;
 use conveyor_server::{ServerHandle, Stop};
-use std::io;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals a server listens to. Made before anybody can connect: whoever sees the server may signal it.
-#[derive(Debug)]
+/// What a process is told: TERM and INT to stop at once, USR1 as soon as no job is left, HUP to open the log file again.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -15,25 +14,24 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Installs the handlers; inside a runtime.
+    /// From here on signals are taken. To be called before the server listens: whoever has seen it accept may tell it
+    /// to stop, and would end it without its clearing up.
     ///
     /// # Errors
-    /// The system lets no signal handler be installed, in words for the operator.
-    pub(crate) fn install() -> Result<Self, String> {
-        let install = || -> io::Result<Self> {
-            Ok(Self {
-                terminate: signal(SignalKind::terminate())?,
-                interrupt: signal(SignalKind::interrupt())?,
-                drain: signal(SignalKind::user_defined1())?,
-                hang_up: signal(SignalKind::hangup())?,
-            })
-        };
-        install().map_err(|error| format!("cannot listen for signals: {error}"))
+    /// The system lets no signal handler be installed; in words for the operator.
+    pub(crate) fn listen(runtime: &Runtime) -> Result<Self, String> {
+        let _inside = runtime.enter();
+        let taken = |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
+        Ok(Self {
+            terminate: taken(SignalKind::terminate())?,
+            interrupt: taken(SignalKind::interrupt())?,
+            drain: taken(SignalKind::user_defined1())?,
+            hang_up: taken(SignalKind::hangup())?,
+        })
     }
 
-    /// Serves until a signal or the server itself ends it: TERM and INT stop at once, USR1 as soon as no job is left,
-    /// HUP opens the log file again.
-    pub(crate) async fn serve_until_told(&mut self, server: &mut ServerHandle, log: &Log) {
+    /// Serves until a signal or the server itself ends it.
+    pub(crate) async fn serve_until_told(mut self, server: &mut ServerHandle, log: &Log) {
         loop {
             tokio::select! {
                 () = server.ended() => return,

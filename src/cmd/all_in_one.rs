@@ -75,15 +75,15 @@ fn serve(args: &Args) -> Result<(), String> {
         ..Given::default()
     })?;
     let log = Log::start(&LogTarget::Stderr, settings.verbose);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("cannot start: {error}"))?;
-    let mut signals = runtime.block_on(async { Signals::install() })?;
     let kept = match &settings.server.store {
         None => "jobs are kept in memory only".to_owned(),
         Some(store) => format!("background jobs are stored in {}", store.directory.display()),
     };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))?;
+    let signals = Signals::listen(&runtime)?;
     let server = Server::bind(settings.server).map_err(|error| explain(&error))?;
     let mut server = server.spawn().map_err(|error| error.to_string())?;
     let address = server.addresses().first().copied().ok_or("there is no address to listen on")?;

@@ -27,6 +27,7 @@ mod store;
 mod stored;
 mod stubborn;
 mod submit;
+mod tools;
 mod worker;
 
 /// Packet types used here, by their names in the protocol.

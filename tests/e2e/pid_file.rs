@@ -1,7 +1,7 @@
 //! `-i` of `conveyor client submit` and `conveyor worker` beside `gearman`: written before a server is asked, over
 //! what is there, and gone when the process ends by itself.
 
-use crate::support::{GEARMAND, Process, Server, require, run, wait_for};
+use crate::support::{GEARMAND, Process, Server, bound, require, run, wait_for};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 /// Whose programs: the client and the worker with all they need before their options.
 fn programs(server: &Server) -> [(Command, Command); 2] {
     let command = |program: &str, words: &[&str]| {
-        let mut command = Command::new(program);
+        let mut command = bound(program);
         command.args(words).args(["-h", "127.0.0.1", "-p", &server.port().to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command

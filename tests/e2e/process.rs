@@ -137,18 +137,10 @@ fn under_the_name_gearmand_it_takes_gearmands_command_line() {
 #[test]
 fn every_address_of_a_name_and_both_families_are_listened_on() {
     let port = free_port().to_string();
+    let directory = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_conveyor"));
-    let _server = Process::spawn(command.args([
-        "server",
-        "-L",
-        "127.0.0.1",
-        "-L",
-        "::1",
-        "-p",
-        &port,
-        "-q",
-        "builtin",
-    ]));
+    command.env("CONVEYOR_DATA_DIR", directory.path());
+    let _server = Process::spawn(command.args(["server", "-L", "127.0.0.1", "-L", "::1", "-p", &port]));
     for address in ["127.0.0.1", "[::1]"] {
         wait_for("it accepts", || TcpStream::connect(format!("{address}:{port}")).ok());
     }

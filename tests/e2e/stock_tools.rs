@@ -1,6 +1,6 @@
 //! `gearman` and `gearadmin` as Debian ships them, for the rules that stock clients depend on.
 
-use crate::support::{Process, Server, require, run, wait_for};
+use crate::support::{Process, Server, bound, require, run, wait_for};
 use crate::wire;
 use std::fs;
 use std::path::Path;
@@ -25,7 +25,7 @@ fn gearman(server: &Server, args: &[&str]) -> (Option<i32>, String) {
 fn worker(server: &Server, function: &str, shell: &str) -> Process {
     require("gearman");
     let port = server.port().to_string();
-    let mut command = Command::new("gearman");
+    let mut command = bound("gearman");
     command.args(["-h", "127.0.0.1", "-p", &port, "-w", "-f", function, "--", "sh", "-c", shell]);
     Process::spawn(command.stdout(Stdio::null()).stderr(Stdio::null()))
 }

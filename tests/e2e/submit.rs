@@ -1,6 +1,6 @@
 //! `conveyor client submit` beside `gearman`: the same options, the same bytes.
 
-use crate::support::{GEARMAND, Process, Server, require, run, wait_for};
+use crate::support::{GEARMAND, Process, Server, bound, require, run, wait_for};
 use serde_json::Value;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 fn worker(server: &Server, function: &str, shell: &str) -> Process {
     require("gearman");
     let port = server.port().to_string();
-    let mut command = Command::new("gearman");
+    let mut command = bound("gearman");
     command.args(["-h", "127.0.0.1", "-p", &port, "-w", "-f", function, "--", "sh", "-c", shell]);
     let worker = Process::spawn(command.stdout(Stdio::null()).stderr(Stdio::null()));
     server.wait_for_workers(function, 1);

@@ -1,7 +1,7 @@
 //! Where the programs are, how they are started, and what their libraries cannot do.
 
 use crate::items::Item;
-use crate::support::{Process, example, require};
+use crate::support::{Process, bound, example, require};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -135,6 +135,9 @@ impl Library {
     /// Why it cannot do something as a worker, when it cannot.
     pub(crate) const fn worker_lacks(self, item: Item) -> Option<&'static str> {
         match (self, item) {
+            (Self::Perl, Item::Empty) => {
+                Some("the worker leaves out the NUL before an empty result: both servers close (R024)")
+            }
             (Self::CommandLine, Item::Status | Item::Data | Item::Warning | Item::Exception) => {
                 Some("the worker runs a command and reports its end only")
             }
@@ -152,7 +155,7 @@ impl Library {
         } else {
             require(&interpreter.to_string_lossy());
         }
-        let mut command = Command::new(interpreter);
+        let mut command = bound(interpreter);
         command.arg(programs().join(path));
         command.env("NODE_PATH", dependencies().join("node_modules"));
         command
@@ -161,7 +164,7 @@ impl Library {
     fn program(self, role: &str) -> Command {
         let python = dependencies().join("venv/bin/python");
         match self {
-            Self::C => Command::new(compiled(role)),
+            Self::C => bound(compiled(role)),
             Self::Php => Self::script("php", &format!("php/{role}.php")),
             Self::Perl => Self::script("perl", &format!("perl/{role}.pl")),
             Self::Gear => Self::script(python, &format!("python/gear_{role}.py")),
@@ -171,15 +174,15 @@ impl Library {
                 require("gearman");
                 // It has no limit of its own that holds in every state.
                 if role == "worker" {
-                    return Command::new("gearman");
+                    return bound("gearman");
                 }
-                let mut command = Command::new("timeout");
-                command.args(["90", "gearman"]);
+                let mut command = bound("timeout");
+                command.args(["90", "setpriv", "--pdeathsig", "KILL", "--", "gearman"]);
                 command
             }
-            Self::Rust => Command::new(example(&format!("interop_{role}"))),
+            Self::Rust => bound(example(&format!("interop_{role}"))),
             Self::Conveyor => {
-                let mut command = Command::new(env!("CARGO_BIN_EXE_conveyor"));
+                let mut command = bound(env!("CARGO_BIN_EXE_conveyor"));
                 command.args(if role == "client" { &["client", "submit"][..] } else { &["worker"] });
                 command
             }

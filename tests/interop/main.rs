@@ -15,6 +15,7 @@ mod library;
 #[path = "../wire/php_strategy.rs"]
 mod php_strategy;
 mod php_values;
+mod quirks;
 mod report;
 #[path = "../support/mod.rs"]
 mod support;

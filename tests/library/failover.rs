@@ -1,6 +1,6 @@
 //! Several servers, and lost ones: every job's fate is accounted for.
 
-use crate::support::{PATIENCE, Peer, Process, Server, free_port};
+use crate::support::{PATIENCE, Peer, Server, lasting_port};
 use crate::{eventually, hire, on_both, outcome, soon};
 use conveyor_client::{Client, ErrorKind, Job, MayHaveRun, Options, Outcome, Unique, Update};
 use std::collections::HashSet;
@@ -121,36 +121,16 @@ async fn without_uniques_every_job_completes_or_is_said_to_have_perhaps_run() {
     one_of_two_is_killed_under_load([Server::conveyor(&[]), Server::gearmand(&[])], Unique::None).await;
 }
 
-/// A server at a port of the caller's.
-fn conveyor_at(port: u16) -> Process {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_conveyor"));
-    let process = Process::spawn(command.args([
-        "server",
-        "-q",
-        "builtin",
-        "--listen",
-        "127.0.0.1",
-        "--port",
-        &port.to_string(),
-    ]));
-    crate::support::wait_for("the server accepts", || {
-        std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()
-    });
-    process
-}
-
 #[tokio::test]
 async fn jobs_wait_for_a_server_that_returns_and_those_with_a_unique_are_submitted_again() {
-    let port = free_port();
-    let address = format!("127.0.0.1:{port}");
-    let mut server = conveyor_at(port);
+    let mut server = Server::conveyor_at(lasting_port(), &[]);
+    let address = server.address.to_string();
     let backoff = (Duration::from_millis(20), Duration::from_millis(100));
     let options = Options::new([address.clone()]).backoff(backoff.0, backoff.1).give_up(PATIENCE);
     let client = Client::connect(options).await.unwrap();
     let mut kept = client.submit(Job::new("talk", "").unique(Unique::Random)).await.unwrap();
     assert!(matches!(soon("a handle", kept.next()).await, Some(Update::Created(_))));
-    server.signal("KILL");
-    server.exit_code();
+    server.kill();
     let unreachable = loop {
         // The client learns of it by itself; an echo says when.
         if let Err(error) = soon("echo", client.echo("")).await {
@@ -159,8 +139,8 @@ async fn jobs_wait_for_a_server_that_returns_and_those_with_a_unique_are_submitt
     };
     assert!(matches!(unreachable.kind, ErrorKind::Unreachable(_) | ErrorKind::Lost(_)), "{unreachable}");
     let new = client.submit(Job::new("echo", "new")).await.unwrap();
-    let _server = conveyor_at(port);
-    let _worker = hire(address);
+    server.start_again();
+    let _worker = hire(server.address);
     assert_eq!(soon("the new one", new.outcome()).await.unwrap(), Outcome::Complete("new".into()));
     assert!(matches!(soon("the second handle", kept.next()).await, Some(Update::Created(_))));
     assert_eq!(soon("the kept one", kept.outcome()).await.unwrap(), Outcome::Complete("end".into()));

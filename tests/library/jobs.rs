@@ -1,12 +1,12 @@
 //! Submitting: every kind of job, what it tells, and how it ends.
 
-use crate::support::{Process, Server, require};
+use crate::support::{Process, Server, bound, require};
 use crate::{connect, hire, on_both, options, outcome, soon, told};
 use conveyor_client::{Client, Job, Outcome, Priority, Unique, UnixSeconds, Update};
 use futures_core::Stream;
 use std::collections::HashSet;
 use std::pin::Pin;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::task::Poll;
 
 on_both!(
@@ -153,7 +153,7 @@ async fn hashes_coalesce_and_random_uniques_do_not(server: Server) {
 async fn a_stock_worker_does_pipelined_jobs(server: Server) {
     require("gearman");
     let port = server.port().to_string();
-    let mut command = Command::new("gearman");
+    let mut command = bound("gearman");
     command.args(["-h", "127.0.0.1", "-p", &port, "-w", "-f", "wc", "--", "cat"]);
     let _worker = Process::spawn(command.stdout(Stdio::null()).stderr(Stdio::null()));
     let client = connect(&server).await;

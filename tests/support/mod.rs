@@ -6,6 +6,7 @@
 pub(crate) mod tunnel;
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -97,6 +98,14 @@ pub(crate) fn example(name: &str) -> PathBuf {
     folder.join(name)
 }
 
+/// A command whose process ends with the thread that starts it, even when that is killed: a stock `gearman -w` without
+/// its server would spin for ever.
+pub(crate) fn bound(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
 /// A process that ends with its owner.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -151,7 +160,7 @@ impl Server {
 
     /// Conveyor on this port of 127.0.0.1.
     pub(crate) fn conveyor_at(port: u16, options: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_conveyor"));
+        let mut command = bound(env!("CARGO_BIN_EXE_conveyor"));
         command.args(["server", "--listen", "127.0.0.1", "--port", &port.to_string()]).args(options);
         Self::start(command, port)
     }
@@ -164,7 +173,7 @@ impl Server {
     /// Debian's gearmand on this port of 127.0.0.1.
     pub(crate) fn gearmand_at(port: u16, options: &[&str]) -> Self {
         require(GEARMAND);
-        let mut command = Command::new(GEARMAND);
+        let mut command = bound(GEARMAND);
         command.args(["--listen=127.0.0.1", &format!("--port={port}"), "--log-file=none"]).args(options);
         Self::start(command, port)
     }

@@ -4,11 +4,16 @@ use crate::support::{PATIENCE, Peer, Server, require, run, wait_for};
 use conveyor_worker::{Ended, Stop, Worker};
 use std::process::{Command, Output};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use tracing::Dispatch;
+use tracing::dispatcher::with_default;
 
 /// Packet types used here, by their names in the protocol.
 pub(crate) mod wire {
+    pub(crate) const CAN_DO: u32 = 1;
+    pub(crate) const CANT_DO: u32 = 2;
     pub(crate) const SUBMIT_JOB: u32 = 7;
     pub(crate) const JOB_CREATED: u32 = 8;
+    pub(crate) const JOB_ASSIGN: u32 = 11;
     pub(crate) const WORK_STATUS: u32 = 12;
     pub(crate) const WORK_COMPLETE: u32 = 13;
     pub(crate) const WORK_FAIL: u32 = 14;
@@ -18,6 +23,7 @@ pub(crate) mod wire {
     pub(crate) const OPTION_RES: u32 = 27;
     pub(crate) const WORK_DATA: u32 = 28;
     pub(crate) const WORK_WARNING: u32 = 29;
+    pub(crate) const GRAB_JOB_ALL: u32 = 39;
     pub(crate) const ECHO_REQ: u32 = 16;
     pub(crate) const ECHO_RES: u32 = 17;
 }
@@ -36,11 +42,16 @@ pub(crate) struct Working {
 
 impl Working {
     pub(crate) fn start(worker: Worker) -> Self {
+        Self::start_logged(worker, Dispatch::none())
+    }
+
+    /// What happens in its thread is told to a subscriber.
+    pub(crate) fn start_logged(worker: Worker, log: Dispatch) -> Self {
         let stop = worker.stop_handle();
         let (sender, ended) = sync_channel(1);
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let why = runtime.block_on(worker.run());
+            let why = with_default(&log, || runtime.block_on(worker.run()));
             // A function that still blocks is none of the test's business.
             runtime.shutdown_background();
             let _ = sender.send(why);

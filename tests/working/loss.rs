@@ -1,44 +1,20 @@
 //! Servers that go away, and several at once.
 
 use crate::harness::{Working, submit, wait_until_done, wait_until_running, wire, worker};
-use crate::support::{GEARMAND, PATIENCE, Process, Server, require, wait_for};
-use conveyor_worker::{Cancelled, Job, Outcome, Worker};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
+use crate::support::{PATIENCE, Peer, Server, lasting_port};
+use conveyor_worker::{Cancelled, Ended, Job, Outcome, Worker};
+use std::io::{BufReader, Read};
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
-
-/// Starts a server of the same kind again, where the other one was.
-type Restart = fn(SocketAddr) -> Process;
-
-fn conveyor_at(address: SocketAddr) -> Process {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_conveyor"));
-    Process::spawn(command.args([
-        "server",
-        "-q",
-        "builtin",
-        "--listen",
-        "127.0.0.1",
-        "--port",
-        &address.port().to_string(),
-    ]))
-}
-
-/// With a pid file of its own: gearmand removes whatever is at that path, devices included.
-fn gearmand_at(address: SocketAddr) -> Process {
-    require(GEARMAND);
-    let mut command = Command::new(GEARMAND);
-    let port = format!("--port={}", address.port());
-    let pid_file = std::env::temp_dir().join(format!("conveyor-test-{}.pid", address.port()));
-    let pid_file = format!("--pid-file={}", pid_file.display());
-    Process::spawn(command.args(["--listen=127.0.0.1", &port, "--log-file=none", &pid_file]))
-}
+use tokio::sync::Semaphore;
 
 #[test]
 fn a_killed_server_is_found_again_and_its_job_is_told() {
-    let both: [(Server, Restart); 2] =
-        [(Server::conveyor(&[]), conveyor_at), (Server::gearmand(&[]), gearmand_at)];
-    for (mut server, restart) in both {
+    for mut server in [
+        Server::conveyor_at(lasting_port(), &["--queue-type", "builtin"]),
+        Server::gearmand_at(lasting_port(), &[]),
+    ] {
         let (sender, told) = mpsc::sync_channel(1);
         let work = move |job: Job| {
             let sender = sender.clone();
@@ -53,11 +29,9 @@ fn a_killed_server_is_found_again_and_its_job_is_told() {
         let _working = Working::start(worker(&server).function("work", work));
         submit(&mut server.connect(), wire::SUBMIT_JOB_BG, "work", "long");
         wait_until_running(&server, "work", 1);
-        server.process.signal("KILL");
-        server.process.exit_code();
+        server.kill();
         assert_eq!(told.recv_timeout(PATIENCE), Ok(Cancelled::ServerLost));
-        server.process = restart(server.address);
-        wait_for("the server accepts", || TcpStream::connect(server.address).ok());
+        server.start_again();
         let mut client = server.connect();
         let handle = submit(&mut client, wire::SUBMIT_JOB, "work", "");
         assert_eq!(client.receive(), (wire::WORK_COMPLETE, [&handle, &b"\0new"[..]].concat()));
@@ -110,4 +84,89 @@ fn a_server_that_accepts_and_closes_is_tried_less_and_less_often() {
     }
     // Half of 100, 200, 400 and 800 ms at least; four times the first pause would be 400 ms at most.
     assert!(start.elapsed() >= Duration::from_millis(750), "{:?}", start.elapsed());
+}
+
+/// A server made of bytes: what the worker says by a connection is seen as it is.
+struct Listening(TcpListener);
+
+impl Listening {
+    fn new() -> Self {
+        Self(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap())
+    }
+
+    fn worker(&self) -> Worker {
+        Worker::new(self.0.local_addr().unwrap().to_string())
+    }
+
+    /// The next connection, by which the worker has said what it can do.
+    fn accept(&self) -> Peer {
+        let (stream, _) = self.0.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut peer = Peer { stream: BufReader::new(stream) };
+        assert_eq!(request(&mut peer), (wire::CAN_DO, b"work".to_vec()));
+        peer
+    }
+}
+
+/// The next packet of the worker.
+fn request(peer: &mut Peer) -> (u32, Vec<u8>) {
+    let mut header = [0_u8; 12];
+    peer.stream.read_exact(&mut header).unwrap();
+    assert_eq!(&header[..4], b"\0REQ");
+    let number = |at: usize| u32::from_be_bytes(header[at..at + 4].try_into().unwrap());
+    let mut body = vec![0; number(8) as usize];
+    peer.stream.read_exact(&mut body).unwrap();
+    (number(4), body)
+}
+
+fn respond(peer: &mut Peer, opcode: u32, args: &[&[u8]]) {
+    let mut bytes = crate::support::packet(opcode, args);
+    bytes[..4].copy_from_slice(b"\0RES");
+    peer.write(&bytes);
+}
+
+/// A worker whose only slot has a job of a connection that was lost, the next connection, and what lets the job end.
+fn with_a_job_of_a_lost_connection(server: &Listening) -> (Working, Peer, Arc<Semaphore>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let passes = gate.clone();
+    let work = move |job: Job| {
+        let gate = gate.clone();
+        async move {
+            if job.payload() == "old" {
+                gate.acquire().await.unwrap().forget();
+            }
+            Outcome::Complete(job.payload().clone())
+        }
+    };
+    let working = Working::start(server.worker().function("work", work));
+    let mut first = server.accept();
+    assert_eq!(request(&mut first).0, wire::GRAB_JOB_ALL);
+    respond(&mut first, wire::JOB_ASSIGN, &[b"H:same:1", b"work", b"old"]);
+    drop(first);
+    (working, server.accept(), passes)
+}
+
+/// A server that starts anew may give the same handles again, to other jobs.
+#[test]
+fn a_job_is_never_reported_by_a_later_connection_than_it_came_by() {
+    let server = Listening::new();
+    let (_working, mut second, passes) = with_a_job_of_a_lost_connection(&server);
+    passes.add_permits(1);
+    // The slot is free when the report of its job is under way: that would come before.
+    assert_eq!(request(&mut second).0, wire::GRAB_JOB_ALL);
+    respond(&mut second, wire::JOB_ASSIGN, &[b"H:same:1", b"work", b"new"]);
+    assert_eq!(request(&mut second), (wire::WORK_COMPLETE, b"H:same:1\0new".to_vec()));
+    assert_eq!(request(&mut second).0, wire::GRAB_JOB_ALL);
+}
+
+#[test]
+fn a_job_of_a_lost_connection_keeps_no_drained_worker_able_or_alive() {
+    let server = Listening::new();
+    let (working, mut second, passes) = with_a_job_of_a_lost_connection(&server);
+    working.stop.drain();
+    assert_eq!(request(&mut second), (wire::CANT_DO, b"work".to_vec()));
+    assert!(second.is_closed());
+    drop(second);
+    passes.add_permits(1);
+    assert_eq!(working.why_it_ended(), Ended::Drained);
 }

@@ -14,6 +14,7 @@ mod support;
 mod ends;
 mod harness;
 mod jobs;
+mod layers;
 mod loss;
 mod returned;
 mod tls;

@@ -79,6 +79,8 @@ struct Wire {
     output: BytesMut,
     /// Something that was written has yet to leave.
     unflushed: bool,
+    /// A job was started that may end before it waits for anything.
+    fresh: bool,
     reports: mpsc::Receiver<Request>,
     /// Functions taken back while draining.
     withdrawn: HashSet<Bytes>,
@@ -200,11 +202,19 @@ impl Link {
             }
             let answer_until = wire.asking.as_ref().map(|(_, until)| *until);
             wire.input.reserve(READ_BYTES);
-            let silent = wire.is_silent();
+            let (silent, fresh) = (wire.is_silent(), wire.fresh);
+            // In this order: what there is to say is put together before it is sent, so that reports and the GRAB for
+            // the next job leave with one write; for the report of a job that ends at once, its task goes first. A server
+            // says nothing unasked but NOOP, so that reading does not keep the others waiting.
             tokio::select! {
+                biased;
                 changed = self.stop.changed() => changed.map_err(io::Error::other)?,
-                Some(report) = wire.reports.recv(), if wire.output.len() < OUTPUT_BYTES => {
-                    report.encode(&mut wire.output);
+                read = reader.read_buf(&mut wire.input) => {
+                    if read? == 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                    self.heard = true;
+                    self.receive(&mut wire)?;
                 }
                 Some(ended) = self.tasks.join_next() => {
                     if let Ok((number, outcome)) = ended {
@@ -216,14 +226,11 @@ impl Link {
                     wire.session.take_slot().encode(&mut wire.output);
                     wire.asking = Some((slot, Instant::now() + ANSWER_LIMIT));
                 }
-                sent = Stream::send(&mut writer, &mut wire.output, &mut wire.unflushed), if !silent => sent?,
-                read = reader.read_buf(&mut wire.input) => {
-                    if read? == 0 {
-                        return Err(io::ErrorKind::UnexpectedEof.into());
-                    }
-                    self.heard = true;
-                    self.receive(&mut wire)?;
+                Some(report) = wire.reports.recv(), if wire.output.len() < OUTPUT_BYTES => {
+                    report.encode(&mut wire.output);
                 }
+                () = tokio::task::yield_now(), if !silent && fresh => wire.fresh = false,
+                sent = Stream::send(&mut writer, &mut wire.output, &mut wire.unflushed), if !silent && !fresh => sent?,
                 () = until(answer_until) => return Err(io::ErrorKind::TimedOut.into()),
             }
         }
@@ -318,6 +325,7 @@ impl Link {
             debug_assert!(false, "the session knows that a GRAB was under way");
             return;
         };
+        wire.fresh = true;
         self.shared.started(&mut slot);
         let number = self.next_number;
         self.next_number += 1;
@@ -336,6 +344,7 @@ impl Link {
 
     /// Reports the end of a job, behind all that it said on its way, unless its server was lost.
     fn report(&mut self, wire: &mut Wire, number: u64, outcome: Outcome) {
+        wire.fresh = false;
         let Some(started) = self.forget(Some(number)) else { return };
         while let Ok(report) = wire.reports.try_recv() {
             report.encode(&mut wire.output);
@@ -379,6 +388,7 @@ impl Wire {
             input: BytesMut::new(),
             output: BytesMut::new(),
             unflushed: false,
+            fresh: false,
             reports,
             withdrawn: HashSet::new(),
             sender,
