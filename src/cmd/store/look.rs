@@ -18,6 +18,7 @@ const ROWS: usize = 1000;
 
 /// Options of `stats`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  conveyor store stats\n  conveyor store stats --json")]
 pub(super) struct Stats {
     /// Print JSON
     #[arg(long)]
@@ -26,6 +27,9 @@ pub(super) struct Stats {
 
 /// Options of `list`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  conveyor store list -f resize --limit 20\n  conveyor store list --priority high --json"
+)]
 pub(super) struct List {
     /// Only jobs of this function
     #[arg(long, short, value_name = "NAME")]
@@ -46,6 +50,9 @@ pub(super) struct List {
 
 /// Options of `show`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  conveyor store show 17\n  conveyor store show H:host:17 --payload\n\nExit code 4: there is no such job."
+)]
 pub(super) struct Show {
     /// The number of the job, or its handle
     #[arg(value_name = "NUMBER|HANDLE", value_parser = number)]

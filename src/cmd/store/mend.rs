@@ -13,6 +13,7 @@ const RANGES: usize = 20;
 
 /// Options of `check`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  conveyor store check\n\nExit codes: 0 all is well, 1 it is damaged.")]
 pub(super) struct Check {
     /// Print JSON
     #[arg(long)]
@@ -21,6 +22,7 @@ pub(super) struct Check {
 
 /// Options of `repair`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  conveyor store repair\n  conveyor store repair --output rescued.db")]
 pub(super) struct Repair {
     /// Write the new queue to this file, and leave the damaged one in its place
     #[arg(long, short, value_name = "FILE")]

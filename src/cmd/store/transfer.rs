@@ -18,6 +18,9 @@ const STRIDE: u64 = 256;
 
 /// Options of `export`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  conveyor store export --output queue.jsonl\n  conveyor store export | gzip > queue.jsonl.gz"
+)]
 pub(super) struct Export {
     /// File to write; it must not be there (default: standard output)
     #[arg(long, short, value_name = "FILE")]
@@ -26,6 +29,9 @@ pub(super) struct Export {
 
 /// Options of `import`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  conveyor store import queue.jsonl --dry-run\n  zcat queue.jsonl.gz | conveyor store import -"
+)]
 pub(super) struct Import {
     /// What `export` wrote; `-` is standard input
     #[arg(value_name = "FILE")]
