@@ -155,12 +155,12 @@ pub(crate) fn serve(settings: &Settings) -> Result<(), String> {
         raise_descriptor_limit(limit)?;
     }
     let log = Log::start(&settings.log, settings.verbose);
-    let _pid_file = settings.pid_file.as_deref().map(PidFile::write).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
     let signals = Signals::listen(&runtime)?;
+    let _pid_file = settings.pid_file.as_deref().map(PidFile::write).transpose()?;
     let server = Server::bind(settings.server.clone()).map_err(|error| explain(&error))?;
     if let Some(store) = &settings.server.store {
         say_where(&store.directory);
