@@ -190,3 +190,29 @@ fn the_log_says_what_to_do_about_a_full_disk() {
     assert_eq!(server.exit_code(), Some(1));
     assert!(server.log().contains("No space left on device"), "{}", server.log());
 }
+
+/// Not even a number for its handle could be stored.
+#[test]
+fn foreground_jobs_go_on_when_nothing_was_ever_stored() {
+    for durability in ["sync", "interval:20"] {
+        let place = tempfile::tempdir().unwrap();
+        let trigger = place.path().join("trigger");
+        let mut server = Victim::new(place.path(), &["--durability", durability]);
+        server.variable("LD_PRELOAD", shim());
+        server.variable("CRASH_DIRECTORY", server.directory.clone());
+        server.variable("CRASH_TRIGGER", &trigger);
+        server.start();
+        server.wait_to_say("all stored jobs are read");
+        std::fs::write(&trigger, format!("w {ENOSPC} 0")).unwrap();
+        // Under an interval it is not known yet that the disk is full.
+        let first = Conn::open(server.address).unwrap().submit("f", "", b"1:").unwrap();
+        assert!(first.is_err() || durability != "sync", "{first:?}");
+        server.wait_to_say("background jobs are refused until the server is started again");
+        let mut client = Conn::open(server.address).unwrap();
+        client.send(SUBMIT_JOB, &[b"now", b"", b"7:"]).unwrap();
+        assert_eq!(client.receive().unwrap().0, JOB_CREATED);
+        assert_eq!(take_all(&server, "now"), BTreeSet::from([7]));
+        assert_eq!(client.receive().unwrap().0, WORK_COMPLETE);
+        server.kill();
+    }
+}

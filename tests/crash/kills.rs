@@ -5,7 +5,9 @@ use crate::crew::{HELD, LIMITED, Shift, WORK, unique_of};
 use crate::ledger::{Counts, Ledger};
 use crate::server::Victim;
 use crate::support::{Peer, wait_for};
+use crate::wire::SUBMIT_JOB_BG;
 use crate::{Dice, conn::Conn, pass, report};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,12 @@ const REPLAY_KILLS: u64 = 2;
 
 /// How long after it has begun to listen that one comes, at most.
 const REPLAY_US: u64 = 10_000;
+
+/// Of this many kills one comes after SIGTERM.
+const STOPS: u64 = 4;
+
+/// How long after it, at most.
+const STOP_US: u64 = 20_000;
 
 /// A server and how it is treated.
 struct Scenario {
@@ -122,7 +130,11 @@ impl Scenario {
                 (many && born.elapsed() > self.window * 2).then_some(())
             });
             let when = Instant::now();
-            server.kill();
+            if dice.below(STOPS) == 0 {
+                server.stop_and_kill(Duration::from_micros(dice.below(STOP_US)));
+            } else {
+                server.kill();
+            }
             // Answers that are still in the sockets are read.
             over.store(true, Ordering::Relaxed);
             when
@@ -217,4 +229,29 @@ fn what_was_acknowledged_some_time_ago_outlives_kills_under_interval() {
         window: Duration::from_millis(500),
     };
     scenario.run();
+}
+
+/// More jobs than a block of numbers has, within one interval: hardly any of them is stored when the server dies.
+#[test]
+fn handles_are_not_given_out_twice_under_interval() {
+    const JOBS: usize = 210_000;
+    const PIPELINED: usize = 1_000;
+    let place = tempfile::tempdir().unwrap();
+    let mut server = Victim::new(place.path(), &["--durability", "interval:60000"]);
+    let mut handles = BTreeSet::new();
+    for jobs in [JOBS, PIPELINED] {
+        server.start();
+        let mut conn = Conn::open(server.address).unwrap();
+        for _ in 0..jobs / PIPELINED {
+            for _ in 0..PIPELINED {
+                conn.send(SUBMIT_JOB_BG, &[b"f", b"", b"0:"]).unwrap();
+            }
+            for _ in 0..PIPELINED {
+                let handle = conn.created().unwrap().unwrap();
+                let name = String::from_utf8_lossy(&handle).into_owned();
+                assert!(handles.insert(handle), "{name} was given out twice");
+            }
+        }
+        server.kill();
+    }
 }

@@ -1,11 +1,13 @@
 //! A server that is to be killed.
 
+use crate::pass;
 use crate::support::{Peer, Process, lasting_port, wait_for};
 use std::ffi::OsString;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// A server with a data directory that outlives it.
 #[derive(Debug)]
@@ -77,6 +79,15 @@ impl Victim {
     pub(crate) fn kill(&mut self) {
         let mut process = self.process.take().unwrap();
         assert_eq!(process.child.try_wait().unwrap(), None, "it ended by itself:\n{}", self.log());
+        process.child.kill().unwrap();
+        process.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and SIGKILL so much later; it may have ended by then.
+    pub(crate) fn stop_and_kill(&mut self, later: Duration) {
+        let mut process = self.process.take().unwrap();
+        process.signal("TERM");
+        pass(later);
         process.child.kill().unwrap();
         process.child.wait().unwrap();
     }
