@@ -128,3 +128,21 @@ fn without_durability_the_power_takes_jobs_along() {
     let Aftermath { lost, acknowledged } = lose_power("none", 1, 10, Duration::ZERO);
     assert!(!lost.is_empty(), "all of {acknowledged} are there: nothing was forgotten");
 }
+
+/// New directories are on the disk too before anything is acknowledged.
+#[test]
+fn the_power_takes_no_new_directory_along() {
+    let place = tempfile::tempdir().unwrap();
+    let (shadow, above) = (place.path().join("shadow"), place.path().join("above"));
+    std::fs::create_dir_all(shadow.join("files").join("queue")).unwrap();
+    std::fs::create_dir(&above).unwrap();
+    let mut server = Victim::new(&above, &[]);
+    server.variable("LD_PRELOAD", shim());
+    server.variable("CRASH_DIRECTORY", &above);
+    server.variable("CRASH_SHADOW", &shadow);
+    server.start();
+    Conn::open(server.address).unwrap().submit("f", "", b"0:").unwrap().unwrap();
+    let entries = std::fs::read_to_string(shadow.join("entries")).unwrap_or_default();
+    assert!(entries.lines().any(|name| name == "queue"), "synced above the queue: {entries:?}");
+    server.kill();
+}

@@ -116,7 +116,13 @@ static void keep_content(const char *name, const char *path, const char *shadow)
     snprintf(copy, sizeof copy, "%s/files/%s", shadow, name);
     int from = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
     int to = syscall(SYS_openat, AT_FDCWD, copy, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    if (from < 0 || to < 0 || fstat(from, &state)) abort();
+    if (from < 0 || fstat(from, &state)) abort();
+    if (S_ISDIR(state.st_mode)) {
+        /* Of directories below the one nothing is kept. */
+        syscall(SYS_close, from);
+        return;
+    }
+    if (to < 0) abort();
     pthread_mutex_lock(&lock);
     for (int i = 0; i < FILES; i++) {
         struct dirty *file = &table[i];
