@@ -18,6 +18,9 @@ use std::collections::{HashMap, VecDeque};
 /// when half of one is used, so that nobody has to wait for it.
 const BLOCK: u64 = 10_000;
 
+/// The same where numbers are told without waiting for that: more than are used while a block is stored.
+const RELAXED_BLOCK: u64 = 200_000;
+
 /// What a background submission is told when the store refuses, as by gearmand.
 pub(super) const STORE_REFUSES: Reply = Reply::Error { code: ErrorCode::QueueError, text: "QUEUE_ERROR" };
 
@@ -149,13 +152,15 @@ impl Core {
             return;
         }
         let journal = &self.journal;
-        let enough = |used: u64, reserved: u64| used.saturating_add(BLOCK / 2) < reserved;
+        let relaxed = self.rules.durability == Durability::Relaxed;
+        let block = if relaxed { RELAXED_BLOCK } else { BLOCK };
+        let enough = |used: u64, reserved: u64| used.saturating_add(block / 2) < reserved;
         let numbers = enough(self.next_number.0, journal.reserved.0);
         if journal.failed || numbers && enough(self.next_order, journal.reserved_orders) {
             return;
         }
-        let through = JobNumber(self.next_number.0.saturating_add(BLOCK));
-        let orders = self.next_order.saturating_add(BLOCK);
+        let through = JobNumber(self.next_number.0.saturating_add(block));
+        let orders = self.next_order.saturating_add(block);
         let change = self.append(Change::NumbersReserved { through, orders }, fx);
         self.journal.reserved = through;
         self.journal.reserved_orders = orders;
@@ -220,6 +225,8 @@ impl Core {
     /// waits for them too.
     pub(super) fn store_failed(&mut self, now: Millis, fx: &mut Effects) {
         self.journal.failed = true;
+        // Numbers are told all the same: nobody is to wait for ever.
+        self.journal.reserving.clear();
         for promise in std::mem::take(&mut self.journal.promises) {
             self.answer(promise.conn, promise.ticket, promise.broken, fx);
         }

@@ -32,6 +32,8 @@ pub(crate) struct Progress {
 struct Waiting {
     changes: Vec<Change>,
     bytes: usize,
+    /// Numbers are reserved, which is not to wait for the pause between two commits: they are told already, or soon.
+    urgent: bool,
     closing: bool,
     /// Nobody takes changes any more.
     refused: bool,
@@ -75,6 +77,7 @@ impl Committer {
             return note_lost(changes.drain(..));
         }
         waiting.bytes += changes.iter().map(size).sum::<usize>();
+        waiting.urgent |= changes.iter().any(|change| matches!(change, Change::NumbersReserved { .. }));
         waiting.changes.append(changes);
         self.shared.more.notify_one();
     }
@@ -114,6 +117,7 @@ fn commit_all(mut store: Box<dyn Store>, flush: Flush, shared: &Shared, told: &w
                 waiting = shared.more.wait(waiting).unwrap_or_else(PoisonError::into_inner);
             }
             waiting.bytes = 0;
+            waiting.urgent = false;
             (std::mem::take(&mut waiting.changes), waiting.closing)
         };
         if changes.is_empty() {
@@ -135,10 +139,10 @@ fn commit_all(mut store: Box<dyn Store>, flush: Flush, shared: &Shared, told: &w
     }
 }
 
-/// Waits for the rest of `pause`, or until it is time to end.
+/// Waits for the rest of `pause`, or until something is urgent or it is time to end.
 fn wait_until(shared: &Shared, start: Instant, pause: std::time::Duration) {
     let mut waiting = shared.lock();
-    while !waiting.closing {
+    while !waiting.closing && !waiting.urgent {
         let Some(rest) = pause.checked_sub(start.elapsed()).filter(|rest| !rest.is_zero()) else { return };
         waiting = shared.more.wait_timeout(waiting, rest).unwrap_or_else(PoisonError::into_inner).0;
     }

@@ -12,6 +12,25 @@ const LOCK: &str = "lock";
 /// The queue.
 const QUEUE: &str = "queue.db";
 
+/// Makes a directory, and those above it that are not there. What holds a new one is synced: the power must not take the
+/// queue along with its directory.
+fn make(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make(above)?;
+    match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => {
+            // Some file systems cannot sync directories; the queue is not refused for that.
+            let _ = File::open(above).and_then(|above| above.sync_all());
+            Ok(())
+        }
+    }
+}
+
 /// A directory that nobody else uses for as long as this lives. The lock goes with the process, however it ends.
 #[derive(Debug)]
 pub struct DataDirectory {
@@ -34,7 +53,7 @@ impl DataDirectory {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let failed = |source: io::Error| StoreError::Directory { path: path.to_owned(), source };
         // Payloads are nobody else's business.
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        make(path).map_err(failed)?;
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut lock = options.open(path.join(LOCK)).map_err(failed)?;

@@ -48,10 +48,11 @@ pub trait Store: Send {
     /// Makes all changes, in order, or none of them; after success they are as safe as [`Flush`] says.
     ///
     /// # Errors
-    /// They were not made. No other commit will be tried.
+    /// They were not made, and none of them comes to light later, even if the process is killed now. No other commit
+    /// will be tried.
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
 
-    /// Ends in order: nothing of a failed commit may come to light later.
+    /// Ends in order.
     fn close(self: Box<Self>);
 }
 

@@ -151,9 +151,10 @@ fn explain(path: &Path, doing: &'static str, error: &rusqlite::Error) -> StoreEr
             doing,
             what: format!("another program keeps {} locked, close it ({error})", path.display()),
         },
-        Some(ErrorCode::DiskFull) => {
-            StoreError::Failed { doing, what: format!("no room is left for {} ({error})", path.display()) }
-        }
+        Some(ErrorCode::DiskFull) => StoreError::Failed {
+            doing,
+            what: format!("no room is left for {}, make some ({error})", path.display()),
+        },
         _ => StoreError::Failed { doing, what: format!("{}: {error}", path.display()) },
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 const APPLICATION_ID: i64 = 0x436e_7679;
 
 /// Version of the layout.
-const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 1;
 
 /// Pages of the log that are written back at once: 64 MiB.
 const CHECKPOINT_PAGES: i64 = 16_384;

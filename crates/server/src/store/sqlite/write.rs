@@ -1,5 +1,6 @@
 //! Changes become rows.
 
+use super::schema::VERSION;
 use super::{NUMBERS, ORDERS, StoreError, explain, id_of};
 use crate::core::{Change, Record};
 use crate::store::Store;
@@ -108,8 +109,29 @@ impl SqliteStore {
                 // That it fails changes nothing: the store is not used again.
                 let _ = self.connection.execute_batch("ROLLBACK");
             }
+            self.bury();
         }
         ended
+    }
+
+    /// Writes over what a failed commit left behind the end of the log. A sync that fails comes after the writes: the
+    /// whole commit may stand there, and whoever opens the file next would take it for a good one.
+    fn bury(&self) {
+        // The page with the version is written even though it stays the same. Nothing is promised by it, so it
+        // need not be synced, which would fail again.
+        let over = "PRAGMA synchronous = OFF; BEGIN IMMEDIATE;";
+        let written = self.connection.execute_batch(over).and_then(|()| {
+            self.connection.pragma_update(None, "user_version", VERSION)?;
+            self.connection.execute_batch("COMMIT")
+        });
+        if !self.connection.is_autocommit() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        // What is written back to the file at the end is synced.
+        let _ = self.connection.pragma_update(None, "synchronous", "FULL");
+        if let Err(error) = written {
+            tracing::warn!(%error, path = %self.path.display(), "background jobs that were refused last may run after the next start");
+        }
     }
 }
 
@@ -119,8 +141,7 @@ impl Store for SqliteStore {
     }
 
     fn close(self: Box<Self>) {
-        // The last connection writes the log back and removes it. What a failed commit left in it lies behind
-        // its end and goes with it.
+        // The last connection writes the log back and removes it.
         let Self { connection, path, .. } = *self;
         if let Err(error) = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
             tracing::debug!(%error, path = %path.display(), "the log is written back at the next start");
