@@ -160,7 +160,8 @@ impl Server {
 
     /// Conveyor on this port of 127.0.0.1.
     pub(crate) fn conveyor_at(port: u16, options: &[&str]) -> Self {
-        let mut command = bound(env!("CARGO_BIN_EXE_conveyor"));
+        // Not bound: a server may be started by one thread and outlive it.
+        let mut command = Command::new(env!("CARGO_BIN_EXE_conveyor"));
         command.args(["server", "--listen", "127.0.0.1", "--port", &port.to_string()]).args(options);
         Self::start(command, port)
     }
@@ -173,7 +174,7 @@ impl Server {
     /// Debian's gearmand on this port of 127.0.0.1.
     pub(crate) fn gearmand_at(port: u16, options: &[&str]) -> Self {
         require(GEARMAND);
-        let mut command = bound(GEARMAND);
+        let mut command = Command::new(GEARMAND);
         command.args(["--listen=127.0.0.1", &format!("--port={port}"), "--log-file=none"]).args(options);
         Self::start(command, port)
     }

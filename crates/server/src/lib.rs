@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use conveyor_common::HandlePrefix;
-//! use conveyor_server::core::{Compat, Identity, Rules, Wakeup};
+//! use conveyor_server::core::{Compat, Durability, Identity, Rules, Wakeup};
 //! use conveyor_server::{Config, Keepalive, Limits, Server, Stop};
 //!
 //! # fn main() -> Result<(), conveyor_server::Error> {
@@ -20,9 +20,11 @@
 //!         wakeup: Wakeup::AsNeeded,
 //!         exceptions: false,
 //!         prefix: HandlePrefix::new(b"H:box"),
-//!         durable: false,
+//!         durability: Durability::Memory,
+//!         queue_bytes: 1 << 30,
 //!         identity: Identity { version: "1".to_owned(), pid: std::process::id(), verbose: "ERROR".to_owned() },
 //!     },
+//!     store: None,
 //!     limits: Limits::default(),
 //!     keepalive: Keepalive::default(),
 //! })?;
