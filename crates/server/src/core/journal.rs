@@ -244,7 +244,7 @@ impl Core {
 
     /// Leaves the payload of a stored job to the store when memory is short.
     fn spill(&mut self, id: JobId) {
-        if self.jobs.used_bytes() <= self.rules.queue_bytes {
+        if !self.rules.keeps.payloads || self.jobs.used_bytes() <= self.rules.queue_bytes {
             return;
         }
         let Some(job) = self.jobs.get(id) else { return };
@@ -258,7 +258,7 @@ impl Core {
     /// Whether a new job finds room. What can be left to the store needs room for its record only.
     pub(super) fn has_room(&self, background: bool) -> bool {
         let jobs = &self.jobs;
-        let stored = background && self.records();
+        let stored = background && self.records() && self.rules.keeps.payloads;
         let used = if stored { jobs.record_bytes() } else { jobs.used_bytes() };
         used <= self.rules.queue_bytes
     }

@@ -36,6 +36,11 @@ pub enum StoreError {
         /// What was found.
         what: String,
     },
+    /// This program was built without it.
+    NotBuilt {
+        /// The cargo feature that brings it.
+        feature: &'static str,
+    },
     /// It cannot be read or written now.
     Failed {
         /// What was to be done.
@@ -74,6 +79,11 @@ impl fmt::Display for StoreError {
                 "the stored queue {} cannot be read: {what}\n`conveyor store check` says what is wrong with it, \
                  `conveyor store repair` makes a new one of all that can be read.",
                 path.display()
+            ),
+            Self::NotBuilt { feature } => write!(
+                f,
+                "this program was built without the queue type {feature}\nBuild it with --features {feature}, or \
+                 choose another --queue-type."
             ),
             Self::Failed { doing, what } => write!(f, "cannot {doing}: {what}"),
         }

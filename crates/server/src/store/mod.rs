@@ -8,6 +8,7 @@
 mod committer;
 mod directory;
 mod error;
+pub mod gearmand;
 mod reader;
 pub mod sqlite;
 
@@ -17,7 +18,7 @@ pub use error::StoreError;
 pub(crate) use committer::{Committer, Progress};
 pub(crate) use reader::{Fetched, Loading, Reader};
 
-use crate::core::{Change, StoredJob};
+use crate::core::{Change, Keeps, StoredJob};
 use bytes::Bytes;
 use conveyor_common::{JobNumber, Priority};
 use std::path::PathBuf;
@@ -34,7 +35,59 @@ pub enum Flush {
     Never,
 }
 
-/// Which store, and how.
+/// Which store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// The default one.
+    Durable(StoreConfig),
+    /// One of gearmand's.
+    Gearmand(gearmand::GearmandStore),
+}
+
+impl Backend {
+    /// When a change counts as stored.
+    #[must_use]
+    pub const fn flush(&self) -> Flush {
+        match self {
+            Self::Durable(config) => config.flush,
+            Self::Gearmand(_) => Flush::Each,
+        }
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// It cannot be used; the error says what to do.
+    pub fn open(&self) -> Result<Opened, StoreError> {
+        match self {
+            Self::Durable(config) => sqlite::open(config),
+            Self::Gearmand(config) => gearmand::open(config),
+        }
+    }
+
+    /// What it can do.
+    #[must_use]
+    pub const fn keeps(&self) -> Keeps {
+        match self {
+            Self::Durable(_) => Keeps { start_times: true, payloads: true },
+            Self::Gearmand(config) => {
+                Keeps { start_times: config.place.keeps_start_times(), payloads: false }
+            }
+        }
+    }
+}
+
+/// Where it is, in words.
+impl std::fmt::Display for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Durable(config) => config.directory.display().fmt(f),
+            Self::Gearmand(config) => config.place.fmt(f),
+        }
+    }
+}
+
+/// Where the default store is, and how it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreConfig {
     /// Directory of the default store; made when it is not there.

@@ -1,0 +1,189 @@
+//! The stores of gearmand, in its formats: an existing queue carries over, and back.
+//!
+//! | file | what |
+//! |---|---|
+//! | `adapter` | the core's changes become rows put and deleted, whatever keeps the rows |
+//! | `names` | what a row is called whose job has no unique of its own |
+//! | `sqlite`, ... | one file for each kind of store: a [`Table`] |
+//!
+//! Rows are found by unique and function and hold neither handles nor losses nor reducers. What that means for
+//! users is in docs/gearmand-stores.md. All rows are read before the server serves, as gearmand does, and
+//! payloads stay in memory.
+
+mod adapter;
+mod held;
+mod names;
+#[cfg(feature = "libsqlite3")]
+mod sqlite;
+
+use super::{Loader, Opened, StoreError};
+use crate::core::{Change, Record, StoredJob};
+use adapter::Adapter;
+use bytes::Bytes;
+use conveyor_common::{JobNumber, Priority};
+use held::Held;
+use names::Names;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fmt;
+use std::path::PathBuf;
+
+/// Which of gearmand's stores, and how it is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GearmandStore {
+    /// Where the rows are.
+    pub place: Place,
+    /// Rows are written when the server stops, and taken out when it starts (`--store-queue-on-shutdown`).
+    pub on_shutdown: bool,
+}
+
+/// Where rows are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A table of an SQLite file.
+    Sqlite {
+        /// The file; made when it is not there.
+        file: PathBuf,
+        /// The table; made when it is not there.
+        table: String,
+    },
+}
+
+impl Place {
+    /// Whether jobs with a start time can be kept.
+    #[must_use]
+    pub const fn keeps_start_times(&self) -> bool {
+        match self {
+            Self::Sqlite { .. } => true,
+        }
+    }
+}
+
+/// In words, without passwords.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite { file, table } => write!(f, "table {table} of {}", file.display()),
+        }
+    }
+}
+
+/// What finds a row.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Key {
+    function: Bytes,
+    /// As it is stored: see [`names`].
+    unique: Bytes,
+}
+
+/// One job as gearmand keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Row {
+    key: Key,
+    priority: Priority,
+    /// Seconds since 1970-01-01 UTC; 0 is at once.
+    when: i64,
+    payload: Bytes,
+}
+
+/// One step of a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Op {
+    Put(Row),
+    Delete(Key),
+}
+
+/// What keeps rows. Every call may block.
+trait Table: Send {
+    /// Whether the row can be kept at all.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    fn accepts(&self, row: &Row) -> Result<(), StoreError>;
+
+    /// Does all steps, in order; where the store can, all or none of them. Putting what is there replaces it, and
+    /// deleting what is not there is no error.
+    ///
+    /// # Errors
+    /// Steps were not done, or nobody knows.
+    fn write(&mut self, ops: &[Op]) -> Result<(), StoreError>;
+
+    /// All rows, in the order of storage.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn load(&mut self) -> Result<Vec<Row>, StoreError>;
+}
+
+/// Opens the store and reads all of it.
+///
+/// # Errors
+/// It cannot be used; the error says what to do.
+pub fn open(config: &GearmandStore) -> Result<Opened, StoreError> {
+    let table = open_table(&config.place)?;
+    take_over(table, config.on_shutdown)
+}
+
+fn open_table(place: &Place) -> Result<Box<dyn Table>, StoreError> {
+    match place {
+        #[cfg(feature = "libsqlite3")]
+        Place::Sqlite { file, table } => Ok(Box::new(sqlite::SqliteTable::open(file, table)?)),
+        #[cfg(not(feature = "libsqlite3"))]
+        Place::Sqlite { .. } => Err(StoreError::NotBuilt { feature: "libsqlite3" }),
+    }
+}
+
+/// Rows become jobs with the first numbers, as in gearmand; new jobs get those behind.
+fn take_over(mut table: Box<dyn Table>, on_shutdown: bool) -> Result<Opened, StoreError> {
+    let mut rows = table.load()?;
+    // Stable: within a priority they stay in the order of storage.
+    rows.sort_by_key(|row| row.priority);
+    let last = rows.len() as u64;
+    let mut keys = HashMap::new();
+    let mut functions = BTreeSet::new();
+    let mut records = VecDeque::new();
+    for (number, row) in (1..).zip(rows) {
+        let Row { key, priority, when, payload } = row;
+        let unique = names::unique_of(&key.unique);
+        functions.insert(key.function.clone());
+        records.push_back(Record {
+            number: JobNumber(number),
+            order: number,
+            function: key.function.clone(),
+            unique,
+            priority,
+            reducer: None,
+            when,
+            retries: 0,
+            payload,
+        });
+        keys.insert(JobNumber(number), key);
+    }
+    let store: Box<dyn super::Store> = if on_shutdown {
+        Box::new(Held::new(table, keys, &records)?)
+    } else {
+        Box::new(Adapter::new(table, Names::new(), keys))
+    };
+    Ok(Opened {
+        store,
+        loader: Box::new(LoadRows(records)),
+        fetcher: None,
+        head: vec![Change::NumbersReserved { through: JobNumber(last), orders: last }],
+        functions: functions.into_iter().collect(),
+        guard: None,
+    })
+}
+
+/// Jobs of one batch: taking them in keeps the server for less than a millisecond.
+const BATCH: usize = 500;
+
+/// Rows that were read.
+#[derive(Debug)]
+struct LoadRows(VecDeque<Record>);
+
+impl Loader for LoadRows {
+    fn next_jobs(&mut self, _room: &mut usize) -> Result<(Vec<StoredJob>, Option<Priority>), StoreError> {
+        let batch = self.0.drain(..BATCH.min(self.0.len()));
+        let jobs = batch.map(|record| StoredJob { record, spilled: false }).collect();
+        Ok((jobs, self.0.front().map(|record| record.priority)))
+    }
+}

@@ -1,0 +1,96 @@
+//! Options of gearmand's own stores, under the names they have there.
+
+use conveyor_server::store::gearmand::{GearmandStore, Place};
+use std::path::PathBuf;
+
+/// Which of gearmand's stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite,
+}
+
+/// Names of `--queue-type` for gearmand's stores.
+const KINDS: &[(&str, Kind)] = &[("libsqlite3", Kind::Sqlite)];
+
+impl Kind {
+    /// The store with this name; case does not matter.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        KINDS.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, kind)| *kind)
+    }
+}
+
+/// Where gearmand's stores are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Stores of gearmand")]
+pub(crate) struct QueueArgs {
+    /// File of --queue-type libsqlite3
+    #[arg(long, value_name = "FILE")]
+    pub(crate) libsqlite3_db: Option<PathBuf>,
+    /// Table in it (default: gearman_queue)
+    #[arg(long, value_name = "TABLE")]
+    pub(crate) libsqlite3_table: Option<String>,
+    /// With libsqlite3: write background jobs when the server stops, and not while it runs
+    #[arg(long)]
+    pub(crate) store_queue_on_shutdown: bool,
+}
+
+/// Names and whether a value follows, for gearmand's command line.
+pub(crate) const OPTIONS: &[(&str, bool)] =
+    &[("libsqlite3-db", true), ("libsqlite3-table", true), ("store-queue-on-shutdown", false)];
+
+impl QueueArgs {
+    /// Sets an option of [`OPTIONS`] that has a value.
+    ///
+    /// # Errors
+    /// There is none of that name, or the value cannot be.
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let text = Some(value.to_owned());
+        match name {
+            "libsqlite3-db" => self.libsqlite3_db = Some(value.into()),
+            "libsqlite3-table" => self.libsqlite3_table = text,
+            _ => return Err(format!("unrecognised option '--{name}'")),
+        }
+        Ok(())
+    }
+
+    /// What the options mean for a kind of store.
+    ///
+    /// # Errors
+    /// A required one is missing.
+    pub(crate) fn resolve(&self, kind: Kind) -> Result<GearmandStore, String> {
+        let or = |value: &Option<String>, otherwise: &str| value.clone().unwrap_or(otherwise.to_owned());
+        let place = match kind {
+            Kind::Sqlite => Place::Sqlite {
+                file: self
+                    .libsqlite3_db
+                    .clone()
+                    .ok_or("missing required --libsqlite3-db=<dbfile> argument".to_owned())?,
+                table: or(&self.libsqlite3_table, "gearman_queue"),
+            },
+        };
+        Ok(GearmandStore { place, on_shutdown: self.store_queue_on_shutdown && kind == Kind::Sqlite })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_have_the_names_of_gearmand_in_any_case() {
+        assert_eq!(Kind::from_name("LibSQLite3"), Some(Kind::Sqlite));
+        assert_eq!(Kind::from_name("sqlite"), None);
+    }
+
+    #[test]
+    fn the_file_of_libsqlite3_is_required_and_its_table_is_not() {
+        let mut args = QueueArgs::default();
+        assert_eq!(
+            args.resolve(Kind::Sqlite).unwrap_err(),
+            "missing required --libsqlite3-db=<dbfile> argument"
+        );
+        args.set("libsqlite3-db", "/q.db").unwrap();
+        let place = Place::Sqlite { file: "/q.db".into(), table: "gearman_queue".to_owned() };
+        assert_eq!(args.resolve(Kind::Sqlite).unwrap(), GearmandStore { place, on_shutdown: false });
+    }
+}
