@@ -2,15 +2,17 @@
 
 use conveyor_server::store::gearmand::{GearmandStore, Place};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Which of gearmand's stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Sqlite,
+    Redis,
 }
 
 /// Names of `--queue-type` for gearmand's stores.
-const KINDS: &[(&str, Kind)] = &[("libsqlite3", Kind::Sqlite)];
+const KINDS: &[(&str, Kind)] = &[("libsqlite3", Kind::Sqlite), ("redis", Kind::Redis)];
 
 impl Kind {
     /// The store with this name; case does not matter.
@@ -32,11 +34,34 @@ pub(crate) struct QueueArgs {
     /// With libsqlite3: write background jobs when the server stops, and not while it runs
     #[arg(long)]
     pub(crate) store_queue_on_shutdown: bool,
+    /// Server of --queue-type redis (default: 127.0.0.1)
+    #[arg(long, value_name = "HOST")]
+    pub(crate) redis_server: Option<String>,
+    /// Its port (default: 6379)
+    #[arg(long, value_name = "PORT")]
+    pub(crate) redis_port: Option<u16>,
+    /// Its password
+    #[arg(long, value_name = "PASSWORD")]
+    pub(crate) redis_password: Option<String>,
+    /// What the keys begin with (default: _gear_)
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) redis_prefix: Option<String>,
+    /// How long submissions wait for a store that cannot be reached before they are refused
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=3600))]
+    pub(crate) queue_retry: u32,
 }
 
 /// Names and whether a value follows, for gearmand's command line.
-pub(crate) const OPTIONS: &[(&str, bool)] =
-    &[("libsqlite3-db", true), ("libsqlite3-table", true), ("store-queue-on-shutdown", false)];
+pub(crate) const OPTIONS: &[(&str, bool)] = &[
+    ("libsqlite3-db", true),
+    ("libsqlite3-table", true),
+    ("queue-retry", true),
+    ("redis-password", true),
+    ("redis-port", true),
+    ("redis-prefix", true),
+    ("redis-server", true),
+    ("store-queue-on-shutdown", false),
+];
 
 impl QueueArgs {
     /// Sets an option of [`OPTIONS`] that has a value.
@@ -45,9 +70,15 @@ impl QueueArgs {
     /// There is none of that name, or the value cannot be.
     pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         let text = Some(value.to_owned());
+        let invalid = || format!("the argument ('{value}') for option '--{name}' is invalid");
         match name {
             "libsqlite3-db" => self.libsqlite3_db = Some(value.into()),
             "libsqlite3-table" => self.libsqlite3_table = text,
+            "redis-server" => self.redis_server = text,
+            "redis-port" => self.redis_port = Some(value.parse().map_err(|_| invalid())?),
+            "redis-password" => self.redis_password = text,
+            "redis-prefix" => self.redis_prefix = text,
+            "queue-retry" => self.queue_retry = value.parse().map_err(|_| invalid())?,
             _ => return Err(format!("unrecognised option '--{name}'")),
         }
         Ok(())
@@ -67,8 +98,18 @@ impl QueueArgs {
                     .ok_or("missing required --libsqlite3-db=<dbfile> argument".to_owned())?,
                 table: or(&self.libsqlite3_table, "gearman_queue"),
             },
+            Kind::Redis => Place::Redis {
+                server: or(&self.redis_server, "127.0.0.1"),
+                port: self.redis_port.unwrap_or(6379),
+                password: self.redis_password.clone(),
+                prefix: or(&self.redis_prefix, "_gear_"),
+            },
         };
-        Ok(GearmandStore { place, on_shutdown: self.store_queue_on_shutdown && kind == Kind::Sqlite })
+        Ok(GearmandStore {
+            place,
+            on_shutdown: self.store_queue_on_shutdown && kind == Kind::Sqlite,
+            patience: Duration::from_secs(self.queue_retry.into()),
+        })
     }
 }
 
@@ -91,6 +132,7 @@ mod tests {
         );
         args.set("libsqlite3-db", "/q.db").unwrap();
         let place = Place::Sqlite { file: "/q.db".into(), table: "gearman_queue".to_owned() };
-        assert_eq!(args.resolve(Kind::Sqlite).unwrap(), GearmandStore { place, on_shutdown: false });
+        let expected = GearmandStore { place, on_shutdown: false, patience: Duration::ZERO };
+        assert_eq!(args.resolve(Kind::Sqlite).unwrap(), expected);
     }
 }

@@ -10,7 +10,7 @@ const GRAB_JOB_UNIQ: u32 = 30;
 const NO_JOB: u32 = 10;
 const JOB_ASSIGN_UNIQ: u32 = 31;
 const WORK_COMPLETE: u32 = 13;
-const SUBMIT_JOB_BG: u32 = 18;
+pub(crate) const SUBMIT_JOB_BG: u32 = 18;
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

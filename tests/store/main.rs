@@ -11,12 +11,21 @@
 mod support;
 
 mod carry_over;
+mod outage;
 mod promises;
+mod redis;
+mod servers;
 
 use conveyor_server::store::gearmand::{GearmandStore, Place};
 use conveyor_server::store::{Backend, Flush, StoreConfig};
 use promises::Subject;
 use std::path::Path;
+use std::time::Duration;
+
+/// One of gearmand's stores that writes at once.
+fn gearmand_store(place: Place) -> Backend {
+    Backend::Gearmand(GearmandStore { place, on_shutdown: false, patience: Duration::ZERO })
+}
 
 #[test]
 fn the_default_store_keeps_its_promises() {
@@ -30,7 +39,7 @@ fn the_default_store_keeps_its_promises() {
 fn sqlite(directory: &Path, name: &str, on_shutdown: bool) -> Backend {
     // A hyphen in the name of the table too.
     let place = Place::Sqlite { file: directory.join("queue.db"), table: format!("table-{name}") };
-    Backend::Gearmand(GearmandStore { place, on_shutdown })
+    Backend::Gearmand(GearmandStore { place, on_shutdown, patience: Duration::ZERO })
 }
 
 #[test]

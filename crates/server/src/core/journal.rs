@@ -212,16 +212,27 @@ impl Core {
         }
     }
 
-    /// Nothing will be stored any more. Background jobs that are not stored are gone, unless a foreground client
-    /// waits for them too.
+    /// Nothing will be stored any more.
     pub(super) fn store_failed(&mut self, now: Millis, fx: &mut Effects) {
         self.journal.failed = true;
-        for promise in std::mem::take(&mut self.journal.promises) {
-            self.answer(promise.conn, promise.ticket, promise.broken, fx);
+        // Whoever gets one of these numbers would wait for ever.
+        self.journal.reserving.clear();
+        self.refused(now, u64::MAX, fx);
+    }
+
+    /// Background jobs up to a change are not stored. They are gone, unless a foreground client waits for them too.
+    pub(super) fn refused(&mut self, now: Millis, through: u64, fx: &mut Effects) {
+        while self.journal.promises.front().is_some_and(|promise| promise.after <= through) {
+            if let Some(promise) = self.journal.promises.pop_front() {
+                self.answer(promise.conn, promise.ticket, promise.broken, fx);
+            }
         }
-        self.journal.change_of.clear();
-        for (_, id) in std::mem::take(&mut self.journal.unstored) {
+        while let Some((change, id)) = self.journal.unstored.front().copied()
+            && change <= through
+        {
+            self.journal.unstored.pop_front();
             let Some(job) = self.jobs.get_mut(id) else { continue };
+            self.journal.change_of.remove(&job.number);
             job.background = false;
             let (committing, wanted) = (job.place == Place::Committing, job.standing == Standing::Wanted);
             match (committing, job.watchers.is_empty()) {

@@ -205,6 +205,7 @@ impl Core {
                 self.tick(now, fx);
             }
             Event::Stored { through } => self.stored(now, through, fx),
+            Event::Refused { through } => self.refused(now, through, fx),
             Event::StoreFailed => self.store_failed(now, fx),
             Event::Loading { functions } => self.start_loading(&functions),
             Event::Loaded { jobs, next } => self.loaded(now, jobs, next, fx),

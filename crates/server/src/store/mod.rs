@@ -15,8 +15,8 @@ pub mod sqlite;
 pub use directory::DataDirectory;
 pub use error::StoreError;
 
-pub(crate) use committer::{Committer, Progress};
-pub(crate) use reader::{Fetched, Loading, Reader};
+pub(crate) use committer::{Committer, Outcome, Outcomes};
+pub(crate) use reader::{Fetched, Loaded, Loading, Reader};
 
 use crate::core::{Change, Keeps, StoredJob};
 use bytes::Bytes;
@@ -101,8 +101,16 @@ pub trait Store: Send {
     /// Makes all changes, in order, or none of them; after success they are as safe as [`Flush`] says.
     ///
     /// # Errors
-    /// They were not made. No other commit will be tried.
+    /// They were not made. After [`StoreError::Refused`] each of several is tried alone, after
+    /// [`StoreError::Away`] later ones are tried, and what was not an added job is made before those. After any
+    /// other error no commit will be tried.
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// Makes up for what it could not do, if that is possible by now. When to be called again; none when nothing
+    /// is left to do.
+    fn catch_up(&mut self) -> Option<Duration> {
+        None
+    }
 
     /// Ends in order: nothing of a failed commit may come to light later.
     fn close(self: Box<Self>);
@@ -133,6 +141,8 @@ pub struct Opened {
     pub store: Box<dyn Store>,
     /// Reads jobs.
     pub loader: Box<dyn Loader>,
+    /// All jobs are taken in before anybody is served: for a loader that has read them already.
+    pub load_first: bool,
     /// Reads payloads; none for a store that all payloads are read from at once.
     pub fetcher: Option<Box<dyn Fetcher>>,
     /// Changes to restore before anything else: reserved numbers, functions, their limits.

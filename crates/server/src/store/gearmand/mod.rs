@@ -13,6 +13,10 @@
 mod adapter;
 mod held;
 mod names;
+#[cfg(feature = "redis")]
+mod placing;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "libsqlite3")]
 mod sqlite;
 
@@ -26,6 +30,7 @@ use names::Names;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Which of gearmand's stores, and how it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +39,8 @@ pub struct GearmandStore {
     pub place: Place,
     /// Rows are written when the server stops, and taken out when it starts (`--store-queue-on-shutdown`).
     pub on_shutdown: bool,
+    /// How long a submission waits for a store that cannot be reached before it is refused.
+    pub patience: Duration,
 }
 
 /// Where rows are kept.
@@ -46,6 +53,17 @@ pub enum Place {
         /// The table; made when it is not there.
         table: String,
     },
+    /// Keys of a redis server.
+    Redis {
+        /// Name or address of the server.
+        server: String,
+        /// Its port.
+        port: u16,
+        /// What it wants to hear first.
+        password: Option<String>,
+        /// What the keys begin with.
+        prefix: String,
+    },
 }
 
 impl Place {
@@ -54,6 +72,7 @@ impl Place {
     pub const fn keeps_start_times(&self) -> bool {
         match self {
             Self::Sqlite { .. } => true,
+            Self::Redis { .. } => false,
         }
     }
 }
@@ -63,6 +82,9 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite { file, table } => write!(f, "table {table} of {}", file.display()),
+            Self::Redis { server, port, prefix, .. } => {
+                write!(f, "keys {prefix}-* of redis at {server}:{port}")
+            }
         }
     }
 }
@@ -90,6 +112,15 @@ struct Row {
 enum Op {
     Put(Row),
     Delete(Key),
+}
+
+/// gearmand's numbers are 0, 1 and 2.
+fn priority_of(number: Option<i64>) -> Priority {
+    match number {
+        Some(0) => Priority::High,
+        Some(2) => Priority::Low,
+        _ => Priority::Normal,
+    }
 }
 
 /// What keeps rows. Every call may block.
@@ -120,20 +151,26 @@ trait Table: Send {
 /// It cannot be used; the error says what to do.
 pub fn open(config: &GearmandStore) -> Result<Opened, StoreError> {
     let table = open_table(&config.place)?;
-    take_over(table, config.on_shutdown)
+    take_over(table, config)
 }
 
 fn open_table(place: &Place) -> Result<Box<dyn Table>, StoreError> {
     match place {
         #[cfg(feature = "libsqlite3")]
         Place::Sqlite { file, table } => Ok(Box::new(sqlite::SqliteTable::open(file, table)?)),
+        #[cfg(feature = "redis")]
+        Place::Redis { server, port, password, prefix } => {
+            Ok(Box::new(redis::RedisTable::open(server, *port, password.as_deref(), prefix)?))
+        }
+        #[cfg(not(feature = "redis"))]
+        Place::Redis { .. } => Err(StoreError::NotBuilt { feature: "redis" }),
         #[cfg(not(feature = "libsqlite3"))]
         Place::Sqlite { .. } => Err(StoreError::NotBuilt { feature: "libsqlite3" }),
     }
 }
 
 /// Rows become jobs with the first numbers, as in gearmand; new jobs get those behind.
-fn take_over(mut table: Box<dyn Table>, on_shutdown: bool) -> Result<Opened, StoreError> {
+fn take_over(mut table: Box<dyn Table>, config: &GearmandStore) -> Result<Opened, StoreError> {
     let mut rows = table.load()?;
     // Stable: within a priority they stay in the order of storage.
     rows.sort_by_key(|row| row.priority);
@@ -158,14 +195,15 @@ fn take_over(mut table: Box<dyn Table>, on_shutdown: bool) -> Result<Opened, Sto
         });
         keys.insert(JobNumber(number), key);
     }
-    let store: Box<dyn super::Store> = if on_shutdown {
+    let store: Box<dyn super::Store> = if config.on_shutdown {
         Box::new(Held::new(table, keys, &records)?)
     } else {
-        Box::new(Adapter::new(table, Names::new(), keys))
+        Box::new(Adapter::new(table, Names::new(), keys, config.patience))
     };
     Ok(Opened {
         store,
         loader: Box::new(LoadRows(records)),
+        load_first: true,
         fetcher: None,
         head: vec![Change::NumbersReserved { through: JobNumber(last), orders: last }],
         functions: functions.into_iter().collect(),

@@ -1,8 +1,7 @@
 //! gearmand's table in an SQLite file.
 
-use super::{Key, Op, Row, StoreError, Table};
+use super::{Key, Op, Row, StoreError, Table, priority_of};
 use bytes::Bytes;
-use conveyor_common::Priority;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 use std::path::{Path, PathBuf};
@@ -98,15 +97,6 @@ impl SqliteTable {
             loaded.push(Row { key, priority, when, payload: bytes(3)? });
         }
         Ok(loaded)
-    }
-}
-
-/// gearmand's numbers are 0, 1 and 2.
-fn priority_of(number: Option<i64>) -> Priority {
-    match number {
-        Some(0) => Priority::High,
-        Some(2) => Priority::Low,
-        _ => Priority::Normal,
     }
 }
 
