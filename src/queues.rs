@@ -9,10 +9,12 @@ use std::time::Duration;
 pub(crate) enum Kind {
     Sqlite,
     Redis,
+    Memcached,
 }
 
 /// Names of `--queue-type` for gearmand's stores.
-const KINDS: &[(&str, Kind)] = &[("libsqlite3", Kind::Sqlite), ("redis", Kind::Redis)];
+const KINDS: &[(&str, Kind)] =
+    &[("libsqlite3", Kind::Sqlite), ("redis", Kind::Redis), ("libmemcached", Kind::Memcached)];
 
 impl Kind {
     /// The store with this name; case does not matter.
@@ -46,6 +48,12 @@ pub(crate) struct QueueArgs {
     /// What the keys begin with (default: _gear_)
     #[arg(long, value_name = "PREFIX")]
     pub(crate) redis_prefix: Option<String>,
+    /// Server of --queue-type libmemcached: HOST or HOST:PORT
+    #[arg(long, value_name = "SERVER")]
+    pub(crate) libmemcached_servers: Option<String>,
+    /// What the keys begin with (default: gear_)
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) libmemcached_prefix: Option<String>,
     /// How long submissions wait for a store that cannot be reached before they are refused
     #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=3600))]
     pub(crate) queue_retry: u32,
@@ -53,6 +61,8 @@ pub(crate) struct QueueArgs {
 
 /// Names and whether a value follows, for gearmand's command line.
 pub(crate) const OPTIONS: &[(&str, bool)] = &[
+    ("libmemcached-prefix", true),
+    ("libmemcached-servers", true),
     ("libsqlite3-db", true),
     ("libsqlite3-table", true),
     ("queue-retry", true),
@@ -78,6 +88,8 @@ impl QueueArgs {
             "redis-port" => self.redis_port = Some(value.parse().map_err(|_| invalid())?),
             "redis-password" => self.redis_password = text,
             "redis-prefix" => self.redis_prefix = text,
+            "libmemcached-servers" => self.libmemcached_servers = text,
+            "libmemcached-prefix" => self.libmemcached_prefix = text,
             "queue-retry" => self.queue_retry = value.parse().map_err(|_| invalid())?,
             _ => return Err(format!("unrecognised option '--{name}'")),
         }
@@ -104,6 +116,15 @@ impl QueueArgs {
                 password: self.redis_password.clone(),
                 prefix: or(&self.redis_prefix, "_gear_"),
             },
+            Kind::Memcached => {
+                let server = self.libmemcached_servers.clone();
+                let server = server.ok_or("missing required --libmemcached-servers=HOST:PORT argument")?;
+                if server.contains(',') {
+                    return Err("--libmemcached-servers: name one server, jobs are not spread over several"
+                        .to_owned());
+                }
+                Place::Memcached { server, prefix: or(&self.libmemcached_prefix, "gear_") }
+            }
         };
         Ok(GearmandStore {
             place,

@@ -106,7 +106,7 @@ pub(crate) struct Matrix {
     pub(crate) in_order: bool,
     /// gearmand gets priorities back.
     pub(crate) gearmand_priorities: bool,
-    /// gearmand gets all rows back.
+    /// gearmand gets all rows back, not just some.
     pub(crate) gearmand_complete: bool,
 }
 
@@ -134,6 +134,10 @@ pub(crate) fn check(matrix: &Matrix, from: Who) {
         assert_eq!(done, expected, "{from:?} to {to:?}");
         let bytes = drain(&server, &["bytes"]);
         assert_eq!(bytes, [("bytes".to_owned(), "u5".to_owned(), b"x".to_vec())]);
+    } else {
+        let done = drain(&server, &["work", "bytes"]);
+        let known = [&b"high"[..], b"first", b"second", b"low", b"x"];
+        assert!(done.iter().all(|(.., payload)| known.contains(&&payload[..])), "{done:?}");
     }
     stop(server);
 

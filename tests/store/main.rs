@@ -11,6 +11,7 @@
 mod support;
 
 mod carry_over;
+mod memcached;
 mod outage;
 mod promises;
 mod redis;

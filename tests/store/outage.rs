@@ -9,7 +9,7 @@ const ERROR: u32 = 19;
 const SUBMIT_JOB: u32 = 7;
 
 /// The answer to a background submission.
-fn answer(server: &Server, unique: &str) -> (u32, Vec<u8>) {
+pub(crate) fn answer(server: &Server, unique: &str) -> (u32, Vec<u8>) {
     let mut client = server.connect();
     client.send(SUBMIT_JOB_BG, &[b"f", unique.as_bytes(), unique.as_bytes()]);
     client.receive()

@@ -51,6 +51,15 @@ impl Backend {
         Self::start(command, port, directory, |backend| backend.says(b"PING\r\n", b"+PONG"))
     }
 
+    pub(crate) fn memcached() -> Self {
+        let (port, directory) = (free_port(), tempfile::tempdir().unwrap());
+        let mut command = bound("memcached");
+        command.args(["-p", &port.to_string(), "-l", "127.0.0.1", "-I", "8m"]);
+        // It refuses to be root; nobody is there everywhere.
+        command.args(["-u", "nobody"]);
+        Self::start(command, port, directory, |backend| backend.says(b"version\r\n", b"VERSION"))
+    }
+
     /// Whether it answers so.
     fn says(&self, question: &[u8], answer: &[u8]) -> bool {
         let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) else { return false };

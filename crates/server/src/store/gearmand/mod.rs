@@ -12,8 +12,10 @@
 
 mod adapter;
 mod held;
+#[cfg(feature = "memcached")]
+mod memcached;
 mod names;
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "redis", feature = "memcached"))]
 mod placing;
 #[cfg(feature = "redis")]
 mod redis;
@@ -64,6 +66,13 @@ pub enum Place {
         /// What the keys begin with.
         prefix: String,
     },
+    /// Keys of a memcached server.
+    Memcached {
+        /// `HOST` or `HOST:PORT`.
+        server: String,
+        /// What the keys begin with.
+        prefix: String,
+    },
 }
 
 impl Place {
@@ -72,7 +81,7 @@ impl Place {
     pub const fn keeps_start_times(&self) -> bool {
         match self {
             Self::Sqlite { .. } => true,
-            Self::Redis { .. } => false,
+            Self::Redis { .. } | Self::Memcached { .. } => false,
         }
     }
 }
@@ -85,6 +94,7 @@ impl fmt::Display for Place {
             Self::Redis { server, port, prefix, .. } => {
                 write!(f, "keys {prefix}-* of redis at {server}:{port}")
             }
+            Self::Memcached { server, prefix } => write!(f, "keys {prefix}* of memcached at {server}"),
         }
     }
 }
@@ -162,6 +172,10 @@ fn open_table(place: &Place) -> Result<Box<dyn Table>, StoreError> {
         Place::Redis { server, port, password, prefix } => {
             Ok(Box::new(redis::RedisTable::open(server, *port, password.as_deref(), prefix)?))
         }
+        #[cfg(feature = "memcached")]
+        Place::Memcached { server, prefix } => Ok(Box::new(memcached::MemcachedTable::open(server, prefix)?)),
+        #[cfg(not(feature = "memcached"))]
+        Place::Memcached { .. } => Err(StoreError::NotBuilt { feature: "memcached" }),
         #[cfg(not(feature = "redis"))]
         Place::Redis { .. } => Err(StoreError::NotBuilt { feature: "redis" }),
         #[cfg(not(feature = "libsqlite3"))]
