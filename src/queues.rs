@@ -10,11 +10,16 @@ pub(crate) enum Kind {
     Sqlite,
     Redis,
     Memcached,
+    Postgres,
 }
 
 /// Names of `--queue-type` for gearmand's stores.
-const KINDS: &[(&str, Kind)] =
-    &[("libsqlite3", Kind::Sqlite), ("redis", Kind::Redis), ("libmemcached", Kind::Memcached)];
+const KINDS: &[(&str, Kind)] = &[
+    ("libsqlite3", Kind::Sqlite),
+    ("redis", Kind::Redis),
+    ("libmemcached", Kind::Memcached),
+    ("postgres", Kind::Postgres),
+];
 
 impl Kind {
     /// The store with this name; case does not matter.
@@ -54,6 +59,13 @@ pub(crate) struct QueueArgs {
     /// What the keys begin with (default: gear_)
     #[arg(long, value_name = "PREFIX")]
     pub(crate) libmemcached_prefix: Option<String>,
+    /// How to reach the server of --queue-type postgres, such as 'host=db user=gearman dbname=jobs' (default: the local
+    /// socket)
+    #[arg(long, value_name = "CONNINFO")]
+    pub(crate) libpq_conninfo: Option<String>,
+    /// Table there (default: queue)
+    #[arg(long, value_name = "TABLE")]
+    pub(crate) libpq_table: Option<String>,
     /// How long submissions wait for a store that cannot be reached before they are refused
     #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=3600))]
     pub(crate) queue_retry: u32,
@@ -63,6 +75,8 @@ pub(crate) struct QueueArgs {
 pub(crate) const OPTIONS: &[(&str, bool)] = &[
     ("libmemcached-prefix", true),
     ("libmemcached-servers", true),
+    ("libpq-conninfo", true),
+    ("libpq-table", true),
     ("libsqlite3-db", true),
     ("libsqlite3-table", true),
     ("queue-retry", true),
@@ -90,6 +104,8 @@ impl QueueArgs {
             "redis-prefix" => self.redis_prefix = text,
             "libmemcached-servers" => self.libmemcached_servers = text,
             "libmemcached-prefix" => self.libmemcached_prefix = text,
+            "libpq-conninfo" => self.libpq_conninfo = text,
+            "libpq-table" => self.libpq_table = text,
             "queue-retry" => self.queue_retry = value.parse().map_err(|_| invalid())?,
             _ => return Err(format!("unrecognised option '--{name}'")),
         }
@@ -115,6 +131,10 @@ impl QueueArgs {
                 port: self.redis_port.unwrap_or(6379),
                 password: self.redis_password.clone(),
                 prefix: or(&self.redis_prefix, "_gear_"),
+            },
+            Kind::Postgres => Place::Postgres {
+                conninfo: self.libpq_conninfo.clone().unwrap_or_default(),
+                table: or(&self.libpq_table, "queue"),
             },
             Kind::Memcached => {
                 let server = self.libmemcached_servers.clone();

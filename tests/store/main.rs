@@ -13,6 +13,7 @@ mod support;
 mod carry_over;
 mod memcached;
 mod outage;
+mod postgres;
 mod promises;
 mod redis;
 mod servers;

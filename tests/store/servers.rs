@@ -4,6 +4,7 @@
 use crate::support::{Process, free_port, require, run, wait_for};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
 /// A running server.
@@ -13,6 +14,8 @@ pub(crate) struct Backend {
     command: Command,
     directory: tempfile::TempDir,
     is_ready: fn(&Self) -> bool,
+    /// It is ended by a signal, not killed.
+    quits: bool,
 }
 
 /// A command that ends with the thread that started it.
@@ -33,7 +36,7 @@ impl Backend {
         is_ready: fn(&Self) -> bool,
     ) -> Self {
         let process = Process::spawn(&mut command);
-        let backend = Self { process, port, command, directory, is_ready };
+        let backend = Self { process, port, command, directory, is_ready, quits: false };
         backend.wait();
         backend
     }
@@ -49,6 +52,46 @@ impl Backend {
         // What was answered survives a kill.
         command.arg(directory.path()).args(["--appendonly", "yes", "--appendfsync", "always"]);
         Self::start(command, port, directory, |backend| backend.says(b"PING\r\n", b"+PONG"))
+    }
+
+    pub(crate) fn postgres() -> Self {
+        let (port, directory) = (free_port(), tempfile::tempdir().unwrap());
+        let programs = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        let versions =
+            programs.map(|version| version.path().join("bin")).filter(|bin| bin.join("initdb").exists());
+        let bin = versions.max().expect("PostgreSQL is missing: run scripts/test-deps.sh");
+        // It refuses to be root.
+        let root = std::fs::metadata(directory.path()).unwrap().uid() == 0;
+        if root {
+            assert!(run(Command::new("chown").arg("postgres").arg(directory.path())).status.success());
+        }
+        let user: &[&str] =
+            if root { &["--reuid=postgres", "--regid=postgres", "--clear-groups"] } else { &[] };
+        let data = directory.path().join("data");
+        let mut initdb = Command::new("setpriv");
+        initdb.args(user).arg(bin.join("initdb")).args(["-D"]).arg(&data);
+        initdb.args(["-U", "gearman", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"]);
+        let output = run(initdb.current_dir(directory.path()));
+        assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
+        let mut command = Command::new("setpriv");
+        command.args(user).args(["--pdeathsig", "KILL"]).arg(bin.join("postgres")).arg("-D").arg(data);
+        command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-k"]).arg(directory.path());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .current_dir(directory.path());
+        let backend = Self::start(command, port, directory, |backend| !backend.psql("SELECT 1").is_empty());
+        Self { quits: true, ..backend }
+    }
+
+    /// What the shell of PostgreSQL answers; nothing when it cannot.
+    pub(crate) fn psql(&self, statement: &str) -> String {
+        require("psql");
+        let port = self.port.to_string();
+        let mut command = Command::new("psql");
+        command.args(["-h", "127.0.0.1", "-p", &port, "-U", "gearman", "-At", "-c", statement, "postgres"]);
+        String::from_utf8_lossy(&run(&mut command).stdout).trim().to_owned()
     }
 
     pub(crate) fn memcached() -> Self {
@@ -67,10 +110,16 @@ impl Backend {
         stream.write_all(question).is_ok() && stream.read_exact(&mut buffer).is_ok() && buffer == answer
     }
 
-    /// Kills it.
+    /// Ends it without a warning to anybody.
     pub(crate) fn kill(&mut self) {
-        self.process.child.kill().unwrap();
-        self.process.child.wait().unwrap();
+        if self.quits {
+            // Its children would be left, and keep it from starting.
+            self.process.signal("QUIT");
+            self.process.exit_code();
+        } else {
+            self.process.child.kill().unwrap();
+            self.process.child.wait().unwrap();
+        }
     }
 
     /// Starts it again where it was.

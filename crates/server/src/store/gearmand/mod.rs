@@ -17,6 +17,8 @@ mod memcached;
 mod names;
 #[cfg(any(feature = "redis", feature = "memcached"))]
 mod placing;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "libsqlite3")]
@@ -66,6 +68,13 @@ pub enum Place {
         /// What the keys begin with.
         prefix: String,
     },
+    /// A table of a PostgreSQL database.
+    Postgres {
+        /// How to connect, as libpq writes it.
+        conninfo: String,
+        /// The table; made when it is not there.
+        table: String,
+    },
     /// Keys of a memcached server.
     Memcached {
         /// `HOST` or `HOST:PORT`.
@@ -80,7 +89,7 @@ impl Place {
     #[must_use]
     pub const fn keeps_start_times(&self) -> bool {
         match self {
-            Self::Sqlite { .. } => true,
+            Self::Sqlite { .. } | Self::Postgres { .. } => true,
             Self::Redis { .. } | Self::Memcached { .. } => false,
         }
     }
@@ -94,6 +103,7 @@ impl fmt::Display for Place {
             Self::Redis { server, port, prefix, .. } => {
                 write!(f, "keys {prefix}-* of redis at {server}:{port}")
             }
+            Self::Postgres { table, .. } => write!(f, "table {table} of PostgreSQL"),
             Self::Memcached { server, prefix } => write!(f, "keys {prefix}* of memcached at {server}"),
         }
     }
@@ -155,13 +165,42 @@ trait Table: Send {
     fn load(&mut self) -> Result<Vec<Row>, StoreError>;
 }
 
+/// Whether a row has a place in columns of text with so many characters.
+#[cfg(feature = "postgres")]
+fn accepts_text(
+    who: &str,
+    row: &Row,
+    unique: usize,
+    function: usize,
+    payload: usize,
+) -> Result<(), StoreError> {
+    let fits = |name: &Bytes, most: usize| {
+        std::str::from_utf8(name).is_ok_and(|text| !text.contains('\0') && text.chars().count() <= most)
+    };
+    let what = if !fits(&row.key.unique, unique) || !fits(&row.key.function, function) {
+        format!("{who} takes functions of {function} and uniques of {unique} characters of UTF-8 without NUL")
+    } else if row.payload.len() > payload {
+        format!("{who} takes payloads of up to {payload} bytes")
+    } else if i32::try_from(row.when).is_err() {
+        format!("{who} takes start times before 2038")
+    } else {
+        return Ok(());
+    };
+    Err(StoreError::Refused { what })
+}
+
 /// Opens the store and reads all of it.
 ///
 /// # Errors
 /// It cannot be used; the error says what to do.
 pub fn open(config: &GearmandStore) -> Result<Opened, StoreError> {
-    let table = open_table(&config.place)?;
-    take_over(table, config)
+    // Some clients bring a runtime of their own, which cannot be used from within another.
+    let opened = std::thread::scope(|scope| {
+        scope.spawn(|| open_table(&config.place).and_then(|table| take_over(table, config))).join()
+    });
+    opened.unwrap_or_else(|_| {
+        Err(StoreError::Failed { doing: "open the store", what: "a client of it panicked".to_owned() })
+    })
 }
 
 fn open_table(place: &Place) -> Result<Box<dyn Table>, StoreError> {
@@ -172,6 +211,10 @@ fn open_table(place: &Place) -> Result<Box<dyn Table>, StoreError> {
         Place::Redis { server, port, password, prefix } => {
             Ok(Box::new(redis::RedisTable::open(server, *port, password.as_deref(), prefix)?))
         }
+        #[cfg(feature = "postgres")]
+        Place::Postgres { conninfo, table } => Ok(Box::new(postgres::PostgresTable::open(conninfo, table)?)),
+        #[cfg(not(feature = "postgres"))]
+        Place::Postgres { .. } => Err(StoreError::NotBuilt { feature: "postgres" }),
         #[cfg(feature = "memcached")]
         Place::Memcached { server, prefix } => Ok(Box::new(memcached::MemcachedTable::open(server, prefix)?)),
         #[cfg(not(feature = "memcached"))]
