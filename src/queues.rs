@@ -1,6 +1,6 @@
 //! Options of gearmand's own stores, under the names they have there.
 
-use conveyor_server::store::gearmand::{GearmandStore, Place};
+use conveyor_server::store::gearmand::{GearmandStore, MysqlLogin, Place};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ pub(crate) enum Kind {
     Redis,
     Memcached,
     Postgres,
+    Mysql,
 }
 
 /// Names of `--queue-type` for gearmand's stores.
@@ -19,6 +20,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("redis", Kind::Redis),
     ("libmemcached", Kind::Memcached),
     ("postgres", Kind::Postgres),
+    ("mysql", Kind::Mysql),
 ];
 
 impl Kind {
@@ -66,6 +68,24 @@ pub(crate) struct QueueArgs {
     /// Table there (default: queue)
     #[arg(long, value_name = "TABLE")]
     pub(crate) libpq_table: Option<String>,
+    /// Server of --queue-type mysql (default: localhost)
+    #[arg(long, value_name = "HOST")]
+    pub(crate) mysql_host: Option<String>,
+    /// Its port (default: 3306)
+    #[arg(long, value_name = "PORT")]
+    pub(crate) mysql_port: Option<u16>,
+    /// User there
+    #[arg(long, value_name = "USER")]
+    pub(crate) mysql_user: Option<String>,
+    /// Password of the user
+    #[arg(long, value_name = "PASSWORD")]
+    pub(crate) mysql_password: Option<String>,
+    /// Database there
+    #[arg(long, value_name = "DATABASE")]
+    pub(crate) mysql_db: Option<String>,
+    /// Table in it (default: gearman_queue)
+    #[arg(long, value_name = "TABLE")]
+    pub(crate) mysql_table: Option<String>,
     /// How long submissions wait for a store that cannot be reached before they are refused
     #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=3600))]
     pub(crate) queue_retry: u32,
@@ -79,6 +99,12 @@ pub(crate) const OPTIONS: &[(&str, bool)] = &[
     ("libpq-table", true),
     ("libsqlite3-db", true),
     ("libsqlite3-table", true),
+    ("mysql-db", true),
+    ("mysql-host", true),
+    ("mysql-password", true),
+    ("mysql-port", true),
+    ("mysql-table", true),
+    ("mysql-user", true),
     ("queue-retry", true),
     ("redis-password", true),
     ("redis-port", true),
@@ -106,6 +132,12 @@ impl QueueArgs {
             "libmemcached-prefix" => self.libmemcached_prefix = text,
             "libpq-conninfo" => self.libpq_conninfo = text,
             "libpq-table" => self.libpq_table = text,
+            "mysql-host" => self.mysql_host = text,
+            "mysql-port" => self.mysql_port = Some(value.parse().map_err(|_| invalid())?),
+            "mysql-user" => self.mysql_user = text,
+            "mysql-password" => self.mysql_password = text,
+            "mysql-db" => self.mysql_db = text,
+            "mysql-table" => self.mysql_table = text,
             "queue-retry" => self.queue_retry = value.parse().map_err(|_| invalid())?,
             _ => return Err(format!("unrecognised option '--{name}'")),
         }
@@ -135,6 +167,16 @@ impl QueueArgs {
             Kind::Postgres => Place::Postgres {
                 conninfo: self.libpq_conninfo.clone().unwrap_or_default(),
                 table: or(&self.libpq_table, "queue"),
+            },
+            Kind::Mysql => Place::Mysql {
+                login: MysqlLogin {
+                    host: or(&self.mysql_host, "localhost"),
+                    port: self.mysql_port.unwrap_or(3306),
+                    user: self.mysql_user.clone(),
+                    password: self.mysql_password.clone(),
+                    database: self.mysql_db.clone(),
+                },
+                table: or(&self.mysql_table, "gearman_queue"),
             },
             Kind::Memcached => {
                 let server = self.libmemcached_servers.clone();

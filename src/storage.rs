@@ -36,7 +36,7 @@ pub(crate) struct StorageArgs {
     #[arg(long, value_name = "DIRECTORY", env = DATA_DIR_VARIABLE)]
     pub(crate) data_dir: Option<PathBuf>,
     /// durable: background jobs are stored in --data-dir; builtin: everything is in memory, as in gearmand; libsqlite3,
-    /// postgres, redis or libmemcached: in a store of gearmand's, see below
+    /// mysql, postgres, redis or libmemcached: in a store of gearmand's, see below
     #[arg(long, value_name = "TYPE", value_parser = queue_type, ignore_case = true)]
     pub(crate) queue_type: Option<QueueType>,
     /// When a background job is accepted: sync, when it is on the disk; interval:MS, at once, and on the disk within
@@ -150,7 +150,9 @@ pub(crate) fn queue_type(text: &str) -> Result<QueueType, String> {
         "builtin" => Ok(QueueType::Builtin),
         name => match Kind::from_name(name) {
             Some(kind) => Ok(QueueType::Gearmand(kind)),
-            None => Err("choose durable, builtin, libsqlite3, postgres, redis or libmemcached".to_owned()),
+            None => {
+                Err("choose durable, builtin, libsqlite3, mysql, postgres, redis or libmemcached".to_owned())
+            }
         },
     }
 }

@@ -12,6 +12,7 @@ mod support;
 
 mod carry_over;
 mod memcached;
+mod mysql;
 mod outage;
 mod postgres;
 mod promises;

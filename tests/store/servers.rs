@@ -94,6 +94,33 @@ impl Backend {
         String::from_utf8_lossy(&run(&mut command).stdout).trim().to_owned()
     }
 
+    pub(crate) fn mariadb() -> Self {
+        require("/usr/sbin/mariadbd");
+        let (port, directory) = (free_port(), tempfile::tempdir().unwrap());
+        let data = directory.path().join("data");
+        let mut install = Command::new("mariadb-install-db");
+        install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+        let user = std::fs::metadata(directory.path()).unwrap().uid() == 0;
+        let user: &[&str] = if user { &["--user=root"] } else { &[] };
+        let output = run(install.args(user).arg(format!("--datadir={}", data.display())));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut command = bound("/usr/sbin/mariadbd");
+        // Nobody is asked who they are.
+        command.args(["--no-defaults", "--skip-grant-tables", "--bind-address=127.0.0.1"]).args(user);
+        command.args(["--port", &port.to_string()]).arg("--datadir").arg(&data);
+        command.arg("--socket").arg(directory.path().join("socket"));
+        Self::start(command, port, directory, |backend| backend.mariadb_cli("SELECT 1") == "1")
+    }
+
+    /// What the shell of MariaDB answers; nothing when it cannot.
+    pub(crate) fn mariadb_cli(&self, statement: &str) -> String {
+        require("mariadb");
+        let mut command = Command::new("mariadb");
+        command.args(["--no-defaults", "-h", "127.0.0.1", "-P", &self.port.to_string(), "-u", "root"]);
+        let output = run(command.args(["-N", "-B", "-e", statement, "mysql"]));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
     pub(crate) fn memcached() -> Self {
         let (port, directory) = (free_port(), tempfile::tempdir().unwrap());
         let mut command = bound("memcached");

@@ -14,6 +14,8 @@ mod adapter;
 mod held;
 #[cfg(feature = "memcached")]
 mod memcached;
+#[cfg(feature = "mysql")]
+mod mysql;
 mod names;
 #[cfg(any(feature = "redis", feature = "memcached"))]
 mod placing;
@@ -75,6 +77,13 @@ pub enum Place {
         /// The table; made when it is not there.
         table: String,
     },
+    /// A table of a MySQL or MariaDB database.
+    Mysql {
+        /// How to connect.
+        login: MysqlLogin,
+        /// The table; made when it is not there.
+        table: String,
+    },
     /// Keys of a memcached server.
     Memcached {
         /// `HOST` or `HOST:PORT`.
@@ -84,12 +93,27 @@ pub enum Place {
     },
 }
 
+/// How to reach a MySQL or MariaDB server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MysqlLogin {
+    /// Name or address; `localhost` is the local socket, if there is one.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Who we are.
+    pub user: Option<String>,
+    /// How we prove it.
+    pub password: Option<String>,
+    /// The database.
+    pub database: Option<String>,
+}
+
 impl Place {
     /// Whether jobs with a start time can be kept.
     #[must_use]
     pub const fn keeps_start_times(&self) -> bool {
         match self {
-            Self::Sqlite { .. } | Self::Postgres { .. } => true,
+            Self::Sqlite { .. } | Self::Postgres { .. } | Self::Mysql { .. } => true,
             Self::Redis { .. } | Self::Memcached { .. } => false,
         }
     }
@@ -103,6 +127,7 @@ impl fmt::Display for Place {
             Self::Redis { server, port, prefix, .. } => {
                 write!(f, "keys {prefix}-* of redis at {server}:{port}")
             }
+            Self::Mysql { login, table } => write!(f, "table {table} of MySQL at {}", login.host),
             Self::Postgres { table, .. } => write!(f, "table {table} of PostgreSQL"),
             Self::Memcached { server, prefix } => write!(f, "keys {prefix}* of memcached at {server}"),
         }
@@ -166,7 +191,7 @@ trait Table: Send {
 }
 
 /// Whether a row has a place in columns of text with so many characters.
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 fn accepts_text(
     who: &str,
     row: &Row,
@@ -211,6 +236,10 @@ fn open_table(place: &Place) -> Result<Box<dyn Table>, StoreError> {
         Place::Redis { server, port, password, prefix } => {
             Ok(Box::new(redis::RedisTable::open(server, *port, password.as_deref(), prefix)?))
         }
+        #[cfg(feature = "mysql")]
+        Place::Mysql { login, table } => Ok(Box::new(mysql::MysqlTable::open(login, table)?)),
+        #[cfg(not(feature = "mysql"))]
+        Place::Mysql { .. } => Err(StoreError::NotBuilt { feature: "mysql" }),
         #[cfg(feature = "postgres")]
         Place::Postgres { conninfo, table } => Ok(Box::new(postgres::PostgresTable::open(conninfo, table)?)),
         #[cfg(not(feature = "postgres"))]
