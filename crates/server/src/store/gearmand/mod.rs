@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `adapter` | the core's changes become rows put and deleted, whatever keeps the rows |
 //! | `names` | what a row is called whose job has no unique of its own |
-//! | `sqlite`, ... | one file for each kind of store: a [`Table`] |
+//! | `sqlite`, ... | one file for each kind of store: a `Table` |
 //!
 //! Rows are found by unique and function and hold neither handles nor losses nor reducers. What that means for
 //! users is in docs/gearmand-stores.md. All rows are read before the server serves, as gearmand does, and
