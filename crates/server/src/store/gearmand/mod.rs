@@ -160,6 +160,13 @@ enum Op {
 }
 
 /// gearmand's numbers are 0, 1 and 2.
+#[cfg(any(
+    feature = "libsqlite3",
+    feature = "memcached",
+    feature = "mysql",
+    feature = "postgres",
+    feature = "redis"
+))]
 fn priority_of(number: Option<i64>) -> Priority {
     match number {
         Some(0) => Priority::High,
