@@ -3,7 +3,7 @@
 
 use conveyor_client::{Client, Job, Options, Outcome};
 use conveyor_common::HandlePrefix;
-use conveyor_server::core::{Compat, Durability, Identity, Rules, Wakeup};
+use conveyor_server::core::{Compat, Durability, Identity, Keeps, Rules, Wakeup};
 use conveyor_server::{Config, Keepalive, Limits, Server, ServerHandle, Stop};
 use conveyor_worker::{Outcome as Work, Worker};
 use std::error::Error;
@@ -20,6 +20,7 @@ fn serve(address: &str) -> Result<ServerHandle, Box<dyn Error>> {
         exceptions: false,
         prefix: HandlePrefix::new(b"H:inside"),
         durability: Durability::Memory,
+        keeps: Keeps::default(),
         queue_bytes: 1 << 30,
         identity,
     };

@@ -2,7 +2,7 @@
 //! otherwise. Ctrl-C lets it finish the jobs it has, a second one ends it at once.
 
 use conveyor_common::HandlePrefix;
-use conveyor_server::core::{Compat, Durability, Identity, Rules, Wakeup};
+use conveyor_server::core::{Compat, Durability, Identity, Keeps, Rules, Wakeup};
 use conveyor_server::{Config, Keepalive, Limits, Server, Stop};
 use std::error::Error;
 
@@ -25,6 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             prefix: HandlePrefix::new(b"H:example"),
             // With a store: `Durability::Sync`, and `store` below says where.
             durability: Durability::Memory,
+            keeps: Keeps::default(),
             queue_bytes: 1 << 30,
             identity: Identity {
                 version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 fail() { echo "scripts/test-deps.sh: $*" >&2; exit 1; }
 
 packages=(gearman-job-server gearman-tools libgearman-dev gcc libc6-dev make php-cli php-gearman libgearman-client-perl
-  python3 python3-venv nodejs npm valgrind dash openssl stunnel4)
+  python3 python3-venv nodejs npm valgrind dash openssl stunnel4 postgresql mariadb-server redis-server memcached)
 
 # A language that is there in another way (a version manager, a container image) is good enough.
 present() {
@@ -35,7 +35,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     root=(sudo)
   fi
   echo "installing ${missing[*]}"
-  # The package starts a gearmand as a service; the tests start their own.
+  # These packages start services; the tests start their own.
   policy=/usr/sbin/policy-rc.d
   if [ ! -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee "$policy" > /dev/null

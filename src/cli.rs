@@ -31,7 +31,7 @@ enum Command {
     /// Run the job server: a drop-in replacement for gearmand
     Server(Box<cmd::server::Args>),
     /// Run a server and demo workers in one process, for a first look and for development
-    AllInOne(cmd::all_in_one::Args),
+    AllInOne(Box<cmd::all_in_one::Args>),
     /// Ask a running server, or tell it something
     Admin(cmd::admin::Args),
     /// Look into a stored queue, carry it elsewhere, check and repair it

@@ -4,6 +4,7 @@
 //! with one value twice, `gearmand: MESSAGE` and exit code 1 for everything wrong.
 
 use crate::cmd::server;
+use crate::queues;
 use crate::settings::{self, DEFAULT_PORT, Given, Settings, Verbosity};
 use crate::storage::{self, Otherwise};
 use conveyor_server::core::Compat;
@@ -88,6 +89,9 @@ fn print_help() {
         let short = if short.is_empty() { String::new() } else { format!(" -{short}") };
         println!("  --{long}{}{short}", if *value { "=VALUE" } else { "" });
     }
+    for (long, value) in queues::OPTIONS {
+        println!("  --{long}{}", if *value { "=VALUE" } else { "" });
+    }
     println!("\nThe same server with explanations: conveyor server --help");
 }
 
@@ -98,7 +102,9 @@ fn split_word(word: &str) -> Option<(&'static str, bool, Option<String>)> {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (long, None),
         };
-        let (name, _, takes) = OPTIONS.iter().find(|(long, ..)| *long == name)?;
+        let known = OPTIONS.iter().map(|(long, _, takes)| (long, takes));
+        let queues = queues::OPTIONS.iter().map(|(long, takes)| (long, takes));
+        let (name, takes) = known.chain(queues).find(|(long, _)| **long == name)?;
         return Some((name, *takes, value));
     }
     let rest = word.strip_prefix('-')?;
@@ -151,6 +157,7 @@ fn set_flag(typed: &mut Typed, name: &str) {
         "check-args" => typed.check_args = true,
         "exceptions" => typed.given.exceptions = true,
         "help" => typed.help = true,
+        "store-queue-on-shutdown" => typed.given.storage.queues.store_queue_on_shutdown = true,
         "round-robin" => typed.given.round_robin = true,
         "version" => typed.version = true,
         // --keepalive is always on, --coredump is the system's business.
@@ -180,7 +187,7 @@ fn set_value(given: &mut Given, name: &str, value: &str) -> Result<(), String> {
                 Verbosity::from_name(value).ok_or("Invalid value for --verbose supplied".to_owned())?;
         }
         "worker-wakeup" => given.worker_wakeup = Some(number(name, value)?),
-        _ => return Err(format!("unrecognised option '--{name}'")),
+        _ => given.storage.queues.set(name, value)?,
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ mod cmd;
 mod gearmand;
 mod logging;
 mod port_owner;
+mod queues;
 mod settings;
 mod signals;
 mod storage;

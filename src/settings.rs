@@ -4,6 +4,7 @@ use crate::storage::{Otherwise, StorageArgs};
 use conveyor_common::HandlePrefix;
 use conveyor_common::limits::PACKET_BYTES_DEFAULT;
 use conveyor_server::core::{Compat, Identity, Rules, Wakeup};
+use conveyor_server::store::Backend;
 use conveyor_server::{Config, Keepalive, Limits};
 use std::num::NonZeroU8;
 use std::path::PathBuf;
@@ -144,6 +145,7 @@ impl Settings {
             exceptions: given.exceptions,
             prefix: handle_prefix(given.job_handle_prefix.as_deref())?,
             durability: storage.durability,
+            keeps: storage.store.as_ref().map(Backend::keeps).unwrap_or_default(),
             queue_bytes: storage.queue_bytes,
             identity: Identity {
                 version: version(compat),

@@ -1,7 +1,8 @@
 //! Options about the queue: where it is kept, when a job counts as stored, how much memory it may take.
 
+use crate::queues::{Kind, QueueArgs};
 use conveyor_server::core::Durability;
-use conveyor_server::store::{Flush, StoreConfig};
+use conveyor_server::store::{Backend, Flush, StoreConfig};
 use std::env;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub(crate) enum QueueType {
     Durable,
     /// In memory.
     Builtin,
+    /// Where gearmand keeps it.
+    Gearmand(Kind),
 }
 
 /// What `--durability` says.
@@ -32,7 +35,8 @@ pub(crate) struct StorageArgs {
     /// $XDG_STATE_HOME/conveyor, or /var/lib/conveyor for root)
     #[arg(long, value_name = "DIRECTORY", env = DATA_DIR_VARIABLE)]
     pub(crate) data_dir: Option<PathBuf>,
-    /// durable: background jobs are stored in --data-dir; builtin: everything is in memory, as in gearmand
+    /// durable: background jobs are stored in --data-dir; builtin: everything is in memory, as in gearmand; libsqlite3,
+    /// mysql, postgres, redis or libmemcached: in a store of gearmand's, see below
     #[arg(long, short = 'q', value_name = "TYPE", value_parser = queue_type, ignore_case = true)]
     pub(crate) queue_type: Option<QueueType>,
     /// When a background job is accepted: sync, when it is on the disk; interval:MS, at once, and on the disk within
@@ -43,12 +47,14 @@ pub(crate) struct StorageArgs {
     /// are refused (default: a quarter of the machine's)
     #[arg(long, value_name = "BYTES", value_parser = size)]
     pub(crate) queue_memory: Option<u64>,
+    #[command(flatten)]
+    pub(crate) queues: QueueArgs,
 }
 
 /// What a server does with its queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Storage {
-    pub(crate) store: Option<StoreConfig>,
+    pub(crate) store: Option<Backend>,
     pub(crate) durability: Durability,
     pub(crate) queue_bytes: usize,
 }
@@ -80,7 +86,7 @@ impl StorageArgs {
         let limit = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let queue_bytes = match (self.queue_memory, otherwise, kind) {
             (Some(bytes), ..) => limit(bytes),
-            (None, Otherwise::Gearmand, QueueType::Builtin) => usize::MAX,
+            (None, Otherwise::Gearmand, QueueType::Builtin | QueueType::Gearmand(_)) => usize::MAX,
             (None, ..) => limit((machine_bytes() / 4).max(LEAST_QUEUE_BYTES)),
         };
         if kind == QueueType::Builtin {
@@ -89,10 +95,18 @@ impl StorageArgs {
             }
             return Ok(Storage { store: None, durability: Durability::Memory, queue_bytes });
         }
+        if let QueueType::Gearmand(kind) = kind {
+            if self.durability.is_some() {
+                return Err("--durability is for --queue-type durable: leave it out".to_owned());
+            }
+            let store = Some(Backend::Gearmand(self.queues.resolve(kind)?));
+            return Ok(Storage { store, durability: Durability::Sync, queue_bytes });
+        }
         let WhenStored(flush) = self.durability.unwrap_or(WhenStored(Flush::Each));
         let directory = directory(self.data_dir.as_deref())?;
         let durability = if flush == Flush::Each { Durability::Sync } else { Durability::Relaxed };
-        Ok(Storage { store: Some(StoreConfig { directory, flush }), durability, queue_bytes })
+        let store = Some(Backend::Durable(StoreConfig { directory, flush }));
+        Ok(Storage { store, durability, queue_bytes })
     }
 }
 
@@ -142,7 +156,12 @@ pub(crate) fn queue_type(text: &str) -> Result<QueueType, String> {
     match text.to_ascii_lowercase().as_str() {
         "durable" => Ok(QueueType::Durable),
         "builtin" => Ok(QueueType::Builtin),
-        _ => Err("choose durable or builtin".to_owned()),
+        name => match Kind::from_name(name) {
+            Some(kind) => Ok(QueueType::Gearmand(kind)),
+            None => {
+                Err("choose durable, builtin, libsqlite3, mysql, postgres, redis or libmemcached".to_owned())
+            }
+        },
     }
 }
 
@@ -195,7 +214,8 @@ mod tests {
         for otherwise in [Otherwise::Durable, Otherwise::Memory, Otherwise::Gearmand] {
             let storage = given.resolve(otherwise).unwrap();
             let expected = StoreConfig { directory: "/x".into(), flush: Flush::Each };
-            assert_eq!((storage.store, storage.durability), (Some(expected), Durability::Sync));
+            let expected = Some(Backend::Durable(expected));
+            assert_eq!((storage.store, storage.durability), (expected, Durability::Sync));
         }
         let builtin = StorageArgs { queue_type: Some(QueueType::Builtin), ..given };
         assert_eq!(builtin.resolve(Otherwise::Durable).unwrap().store, None);

@@ -13,7 +13,7 @@ use conveyor_common::protocol::text::Command;
 use conveyor_common::protocol::{GrabForm, Request, SubmitKind};
 use conveyor_common::{ConnId, HandlePrefix, JobNumber, Millis, Priority};
 use conveyor_server::core::{
-    Compat, Core, Durability, Effect, Effects, Event, Identity, Peer, Reply, Rules, Wakeup,
+    Compat, Core, Durability, Effect, Effects, Event, Identity, Keeps, Peer, Reply, Rules, Wakeup,
 };
 use std::hint::black_box;
 
@@ -62,6 +62,7 @@ impl Rig {
             exceptions: false,
             prefix: prefix.clone(),
             durability: Durability::Memory,
+            keeps: Keeps::default(),
             queue_bytes: usize::MAX,
             identity: Identity { version: "bench".to_owned(), pid: 1, verbose: "ERROR".to_owned() },
         };

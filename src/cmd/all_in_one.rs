@@ -77,7 +77,7 @@ fn serve(args: &Args) -> Result<(), String> {
     let log = Log::start(&LogTarget::Stderr, settings.verbose);
     let kept = match &settings.server.store {
         None => "jobs are kept in memory only".to_owned(),
-        Some(store) => format!("background jobs are stored in {}", store.directory.display()),
+        Some(store) => format!("background jobs are stored in {store}"),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -8,7 +8,7 @@ use crate::signals::Signals;
 use crate::storage::{Otherwise, StorageArgs};
 use conveyor_server::core::Compat;
 use conveyor_server::{Error, Server};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "\
@@ -163,7 +163,8 @@ pub(crate) fn serve(settings: &Settings) -> Result<(), String> {
     let _pid_file = settings.pid_file.as_deref().map(PidFile::write).transpose()?;
     let server = Server::bind(settings.server.clone()).map_err(|error| explain(&error))?;
     if let Some(store) = &settings.server.store {
-        say_where(&store.directory);
+        // Whoever starts a server sees where its jobs are.
+        eprintln!("conveyor server: background jobs are stored in {store}");
     }
     for address in server.addresses() {
         tracing::info!(%address, pid = std::process::id(), "listening");
@@ -173,11 +174,6 @@ pub(crate) fn serve(settings: &Settings) -> Result<(), String> {
     server.join();
     tracing::info!("shutdown complete");
     Ok(())
-}
-
-/// Whoever starts a server sees where its jobs are.
-fn say_where(directory: &Path) {
-    eprintln!("conveyor server: background jobs are stored in {}", directory.display());
 }
 
 /// An error of the server with a way out.

@@ -102,6 +102,7 @@ fn what_is_accepted_is_done_whatever_the_store_does() {
         sum.lives += counts.lives;
         sum.accepted += counts.accepted;
         sum.refused += counts.refused;
+        sum.failures += counts.failures;
         sum.fetched += counts.fetched;
         sum.deferred += counts.deferred;
         sum.done += counts.done;
@@ -112,6 +113,7 @@ fn what_is_accepted_is_done_whatever_the_store_does() {
         ("lives", sum.lives),
         ("accepted", sum.accepted),
         ("refused", sum.refused),
+        ("failures", sum.failures),
         ("fetched", sum.fetched),
         ("deferred", sum.deferred),
         ("done", sum.done),

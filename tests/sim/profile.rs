@@ -3,7 +3,7 @@
 use crate::rig;
 use crate::rng::Rng;
 use bytes::Bytes;
-use conveyor_server::core::{Compat, Durability, Rules, Wakeup};
+use conveyor_server::core::{Compat, Durability, Keeps, Rules, Wakeup};
 use std::num::NonZeroU8;
 
 /// What can happen, and how often in a world without preferences.
@@ -67,6 +67,7 @@ fn random_rules(rng: &mut Rng) -> Rules {
         ]),
         exceptions: rng.chance(20),
         durability: if rng.chance(85) { Durability::Relaxed } else { Durability::Memory },
+        keeps: Keeps::default(),
         queue_bytes: usize::MAX,
         ..rig::rules()
     }

@@ -5,7 +5,7 @@ use conveyor_common::protocol::text::Command;
 use conveyor_common::protocol::{GrabForm, Request, SubmitKind};
 use conveyor_common::{ConnId, HandlePrefix, JobNumber, Millis, Priority};
 use conveyor_server::core::{
-    Compat, Core, Durability, Effect, Effects, Event, Identity, Peer, Reply, Rules, Wakeup,
+    Compat, Core, Durability, Effect, Effects, Event, Identity, Keeps, Peer, Reply, Rules, Wakeup,
 };
 
 /// The prefix of all handles here.
@@ -21,6 +21,7 @@ pub(crate) fn rules() -> Rules {
         exceptions: false,
         prefix: HandlePrefix::new(PREFIX),
         durability: Durability::Relaxed,
+        keeps: Keeps::default(),
         queue_bytes: usize::MAX,
         identity: Identity { version: "test".to_owned(), pid: 1, verbose: "ERROR".to_owned() },
     }

@@ -95,6 +95,10 @@ struct World {
     /// Not on the disk yet.
     waiting: VecDeque<Change>,
     stored: u64,
+    /// What else was in refused changes: made before anything later.
+    owed: Vec<Change>,
+    /// In this life the store refused some changes.
+    unsure: bool,
     failed: bool,
     /// Where loading is, and up to which number.
     loading: Option<((Priority, JobNumber), u64)>,
@@ -115,6 +119,7 @@ pub(crate) struct Counts {
     pub(crate) lives: u64,
     pub(crate) accepted: u64,
     pub(crate) refused: u64,
+    pub(crate) failures: u64,
     pub(crate) fetched: u64,
     pub(crate) deferred: u64,
     pub(crate) done: u64,
@@ -146,6 +151,8 @@ impl World {
             disk: Disk::default(),
             waiting: VecDeque::new(),
             stored: 0,
+            owed: Vec::new(),
+            unsure: false,
             failed: false,
             loading: None,
             conns: BTreeMap::new(),
@@ -226,7 +233,8 @@ impl World {
             }
             Reply::Error { text, .. } => match self.expect(conn, &reply) {
                 Ask::Submit(task) => {
-                    assert!(self.failed || *text == "Job queue is full", "{text} for {:?}", self.tasks[task]);
+                    let may_refuse = self.failed || self.unsure;
+                    assert!(may_refuse || *text == "Job queue is full", "{text} for {:?}", self.tasks[task]);
                     self.tasks[task].refused = true;
                     self.counts.refused += 1;
                 }
@@ -347,11 +355,25 @@ impl World {
             return;
         }
         let count = 1 + self.rng.below(most.min(self.waiting.len()));
-        for change in self.waiting.drain(..count) {
+        for change in self.owed.drain(..).chain(self.waiting.drain(..count)) {
             self.disk.apply(change);
         }
         self.stored += count as u64;
         self.apply(Event::Stored { through: self.stored });
+    }
+
+    /// The store is away for a moment: jobs are refused, everything else is made up for.
+    fn refuse(&mut self, most: usize) {
+        if self.failed || self.waiting.is_empty() {
+            return;
+        }
+        let count = 1 + self.rng.below(most.min(self.waiting.len()));
+        let kept = self.waiting.drain(..count).filter(|change| !matches!(change, Change::Added(_)));
+        self.owed.extend(kept);
+        self.counts.failures += 1;
+        self.unsure = true;
+        self.stored += count as u64;
+        self.apply(Event::Refused { through: self.stored });
     }
 
     fn fail_store(&mut self) {
@@ -405,11 +427,15 @@ impl World {
     /// Kill -9, and the next life. What was being written may be there or not.
     fn restart(&mut self) {
         let written = if self.failed { 0 } else { self.rng.below(self.waiting.len() + 1) };
+        if written > 0 || self.rng.chance(50) {
+            self.owed.drain(..).for_each(|change| self.disk.apply(change));
+        }
+        self.owed.clear();
         for change in self.waiting.drain(..written) {
             self.disk.apply(change);
         }
         let reserved = self.disk.reserved.0;
-        if self.failed || self.rules.durability == Durability::Relaxed {
+        if self.failed || self.unsure || self.rules.durability == Durability::Relaxed {
             // Nobody waited for the reservation of these.
             self.known.retain(|number, known| known.owed || number.0 <= reserved);
             self.ended.retain(|number| number.0 <= reserved);
@@ -421,7 +447,7 @@ impl World {
         self.deferred.clear();
         self.fetches.clear();
         self.held.clear();
-        (self.stored, self.failed) = (0, false);
+        (self.stored, self.failed, self.unsure) = (0, false, false);
         if self.rules.durability == Durability::Sync {
             let on_disk: BTreeSet<JobNumber> = self.disk.jobs.keys().map(|(_, number)| *number).collect();
             let lost = self.known.iter().find(|(number, known)| known.owed && !on_disk.contains(number));
@@ -475,6 +501,7 @@ impl World {
                 self.ask(conn, None, Request::ResetAbilities);
             }
             98 if self.rng.below(30) == 0 => self.fail_store(),
+            98 if self.rng.chance(50) => self.refuse(20),
             99 if self.rng.below(8) == 0 => self.restart(),
             _ => {}
         }
@@ -528,6 +555,7 @@ impl World {
         while !self.waiting.is_empty() {
             self.commit(usize::MAX);
         }
+        self.owed.drain(..).for_each(|change| self.disk.apply(change));
         assert!(self.disk.jobs.is_empty(), "done and still stored: {:?}", self.disk.jobs);
         self.counts
     }

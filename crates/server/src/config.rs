@@ -1,7 +1,7 @@
 //! What a server is told before it starts. Defaults of the command line are decided elsewhere.
 
 use crate::core::Rules;
-use crate::store::StoreConfig;
+use crate::store::Backend;
 use conveyor_common::limits::PACKET_BYTES_DEFAULT;
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ pub struct Config {
     pub backlog: i32,
     /// How jobs are handled.
     pub rules: Rules,
-    /// Where background jobs are kept; its rules have to go with `rules.durability`.
-    pub store: Option<StoreConfig>,
+    /// Where background jobs are kept; it has to go with `rules.durability` and `rules.keeps`.
+    pub store: Option<Backend>,
     /// How much a peer may make the server hold.
     pub limits: Limits,
     /// How a dead peer is found.

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use conveyor_common::HandlePrefix;
-//! use conveyor_server::core::{Compat, Durability, Identity, Rules, Wakeup};
+//! use conveyor_server::core::{Compat, Durability, Identity, Keeps, Rules, Wakeup};
 //! use conveyor_server::{Config, Keepalive, Limits, Server, Stop};
 //!
 //! # fn main() -> Result<(), conveyor_server::Error> {
@@ -21,6 +21,7 @@
 //!         exceptions: false,
 //!         prefix: HandlePrefix::new(b"H:box"),
 //!         durability: Durability::Memory,
+//!         keeps: Keeps::default(),
 //!         queue_bytes: 1 << 30,
 //!         identity: Identity { version: "1".to_owned(), pid: std::process::id(), verbose: "ERROR".to_owned() },
 //!     },
@@ -68,7 +69,7 @@ impl Server {
     /// A name that cannot be resolved, an address that cannot be had, a store that cannot be used.
     pub fn bind(config: Config) -> Result<Self, Error> {
         let listeners = Listeners::open(&config)?;
-        let store = config.store.as_ref().map(store::sqlite::open).transpose().map_err(Error::Store)?;
+        let store = config.store.as_ref().map(store::Backend::open).transpose().map_err(Error::Store)?;
         Ok(Self { config, listeners, store })
     }
 

@@ -119,7 +119,7 @@ async fn serve(
     mut stopped: watch::Receiver<Stop>,
     readiness: watch::Sender<Readiness>,
 ) {
-    let store = store.zip(config.store.map(|store| store.flush));
+    let store = store.zip(config.store.map(|store| store.flush()));
     let engine = match Engine::start(config.rules, config.limits, config.keepalive, store, readiness) {
         Ok(engine) => engine,
         Err(error) => return tracing::error!(%error, "cannot go on"),

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic, and says where")]
 
 use conveyor_common::HandlePrefix;
-use conveyor_server::core::{Compat, Durability, Identity, Rules, Wakeup};
+use conveyor_server::core::{Compat, Durability, Identity, Keeps, Rules, Wakeup};
 use conveyor_server::{Config, Keepalive, Limits, Server, ServerHandle};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -18,6 +18,7 @@ fn serve(limits: Limits) -> ServerHandle {
         exceptions: false,
         prefix: HandlePrefix::new(b"H:t"),
         durability: Durability::Memory,
+        keeps: Keeps::default(),
         queue_bytes: usize::MAX,
         identity: Identity { version: "t".to_owned(), pid: 1, verbose: "ERROR".to_owned() },
     };

@@ -23,6 +23,7 @@ impl Model {
                 return self.tick();
             }
             Event::Stored { .. }
+            | Event::Refused { .. }
             | Event::StoreFailed
             | Event::Loading { .. }
             | Event::Loaded { .. }

@@ -49,6 +49,12 @@ pub enum Event {
         /// Which.
         through: u64,
     },
+    /// The store refused the changes behind the last one it told about, up to this one. Jobs in them were not stored and
+    /// never will be; what else is in them will be, before anything later.
+    Refused {
+        /// Which.
+        through: u64,
+    },
     /// The store refuses: no change behind the last stored one ever will be.
     StoreFailed,
     /// The store holds jobs that will come by [`Event::Loaded`]. Only as the first event.

@@ -221,18 +221,27 @@ impl Core {
         }
     }
 
-    /// Nothing will be stored any more. Background jobs that are not stored are gone, unless a foreground client
-    /// waits for them too.
+    /// Nothing will be stored any more.
     pub(super) fn store_failed(&mut self, now: Millis, fx: &mut Effects) {
         self.journal.failed = true;
         // Numbers are told all the same: nobody is to wait for ever.
         self.journal.reserving.clear();
-        for promise in std::mem::take(&mut self.journal.promises) {
-            self.answer(promise.conn, promise.ticket, promise.broken, fx);
+        self.refused(now, u64::MAX, fx);
+    }
+
+    /// Background jobs up to a change are not stored. They are gone, unless a foreground client waits for them too.
+    pub(super) fn refused(&mut self, now: Millis, through: u64, fx: &mut Effects) {
+        while self.journal.promises.front().is_some_and(|promise| promise.after <= through) {
+            if let Some(promise) = self.journal.promises.pop_front() {
+                self.answer(promise.conn, promise.ticket, promise.broken, fx);
+            }
         }
-        self.journal.change_of.clear();
-        for (_, id) in std::mem::take(&mut self.journal.unstored) {
+        while let Some((change, id)) = self.journal.unstored.front().copied()
+            && change <= through
+        {
+            self.journal.unstored.pop_front();
             let Some(job) = self.jobs.get_mut(id) else { continue };
+            self.journal.change_of.remove(&job.number);
             job.background = false;
             let (committing, wanted) = (job.place == Place::Committing, job.standing == Standing::Wanted);
             match (committing, job.watchers.is_empty()) {
@@ -255,7 +264,7 @@ impl Core {
 
     /// Leaves the payload of a stored job to the store when memory is short.
     fn spill(&mut self, id: JobId) {
-        if self.jobs.used_bytes() <= self.rules.queue_bytes {
+        if !self.rules.keeps.payloads || self.jobs.used_bytes() <= self.rules.queue_bytes {
             return;
         }
         let Some(job) = self.jobs.get(id) else { return };
@@ -269,7 +278,7 @@ impl Core {
     /// Whether a new job finds room. What can be left to the store needs room for its record only.
     pub(super) fn has_room(&self, background: bool) -> bool {
         let jobs = &self.jobs;
-        let stored = background && self.records();
+        let stored = background && self.records() && self.rules.keeps.payloads;
         let used = if stored { jobs.record_bytes() } else { jobs.used_bytes() };
         used <= self.rules.queue_bytes
     }

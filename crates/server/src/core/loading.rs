@@ -73,7 +73,7 @@ impl Core {
     ) {
         let read = jobs.len() as u64;
         for StoredJob { record, spilled } in jobs {
-            if let Some(id) = self.adopt(now, record, fx) {
+            if let Some(id) = self.restore_job(now, record) {
                 if spilled && let Some(job) = self.jobs.get_mut(id) {
                     job.spilled = true;
                 }
@@ -101,15 +101,6 @@ impl Core {
                 self.wake_for(now, id, fx);
             }
         }
-    }
-
-    /// Takes a job in that another process left. One without a number gets the next: a store of gearmand's keeps none.
-    fn adopt(&mut self, now: Millis, mut record: Record, fx: &mut Effects) -> Option<JobId> {
-        if record.number == JobNumber(0) {
-            record.number = self.take_number(fx).0;
-            record.order = self.take_order(fx);
-        }
-        self.restore_job(now, record)
     }
 
     /// Puts a stored job into its place. None when it is there already, or would be the same as another.

@@ -91,6 +91,21 @@ pub enum Durability {
     Sync,
 }
 
+/// What the store can do beside keeping background jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Keeps {
+    /// Start times: without, a submission with one is refused.
+    pub start_times: bool,
+    /// Single payloads can be read from it: without, all of them stay in memory.
+    pub payloads: bool,
+}
+
+impl Default for Keeps {
+    fn default() -> Self {
+        Self { start_times: true, payloads: true }
+    }
+}
+
 /// What the server says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -119,6 +134,8 @@ pub struct Rules {
     pub prefix: HandlePrefix,
     /// What becomes of background jobs beside memory.
     pub durability: Durability,
+    /// What the store can do.
+    pub keeps: Keeps,
     /// About so many bytes may be taken by unfinished jobs. What is stored leaves its payload to the store then,
     /// anything else is refused.
     pub queue_bytes: usize,
@@ -188,6 +205,7 @@ impl Core {
                 self.tick(now, fx);
             }
             Event::Stored { through } => self.stored(now, through, fx),
+            Event::Refused { through } => self.refused(now, through, fx),
             Event::StoreFailed => self.store_failed(now, fx),
             Event::Loading { functions } => self.start_loading(&functions),
             Event::Loaded { jobs, next } => self.loaded(now, jobs, next, fx),

@@ -81,7 +81,7 @@ impl Core {
             let text = "Job queue is full";
             return fx.send(conn, Reply::Error { code: ErrorCode::QueueError, text });
         }
-        if submission.background && self.journal.has_failed() {
+        if submission.background && (self.journal.has_failed() || !self.can_be_kept(&submission)) {
             return fx.send(conn, STORE_REFUSES);
         }
         self.create_job(now, conn, (function, key), submission, fx);
@@ -112,6 +112,11 @@ impl Core {
         }
         self.append(Change::FunctionCreated { name: own(name.clone()) }, fx);
         Some(self.functions.create(name))
+    }
+
+    /// Some of gearmand's stores have no place for a start time; gearmand refuses such jobs too.
+    const fn can_be_kept(&self, submission: &Submission) -> bool {
+        submission.when <= 0 || self.rules.keeps.start_times
     }
 
     fn queue_is_full(&self, function: FunctionId, priority: Priority) -> bool {

@@ -3,7 +3,9 @@
 use super::{Engine, State};
 use crate::core::{Change, Event};
 use crate::error::Error;
-use crate::store::{Committer, Flush, Loading, Opened, Progress, Reader, StoreError};
+use crate::store::{
+    Committer, Flush, Loaded, Loader, Loading, Opened, Outcome, Outcomes, Reader, StoreError,
+};
 use conveyor_common::{ConnId, JobNumber, Priority};
 use std::fmt;
 use tokio::sync::{mpsc, watch};
@@ -38,6 +40,12 @@ pub(super) struct Keep {
     /// What could not be answered before more was read, in the order of asking.
     deferred: Vec<(ConnId, Event)>,
     readiness: watch::Sender<Readiness>,
+    /// How far reading is.
+    loaded: Readiness,
+    /// The store cannot be reached.
+    away: Option<String>,
+    /// It never will be.
+    failed: Option<String>,
     /// Held until everything else is gone.
     _guard: Option<crate::store::DataDirectory>,
 }
@@ -50,9 +58,17 @@ impl fmt::Debug for Keep {
 
 /// What comes from the store.
 pub(super) struct FromStore {
-    progress: watch::Receiver<Progress>,
-    loading: Loading,
+    outcomes: Outcomes,
+    loading: Jobs,
     fetched: Option<mpsc::Receiver<crate::store::Fetched>>,
+}
+
+/// How the jobs of an earlier process come.
+enum Jobs {
+    /// All at once.
+    First(Box<dyn Loader>),
+    /// While others are served.
+    Meanwhile(Loading),
 }
 
 impl Keep {
@@ -63,14 +79,28 @@ impl Keep {
         room: usize,
         readiness: watch::Sender<Readiness>,
     ) -> Result<(Self, FromStore), Error> {
-        let Opened { store, loader, fetcher, guard, .. } = opened;
+        let Opened { store, loader, load_first, fetcher, guard, .. } = opened;
         let committer = Committer::start(store, flush).map_err(Error::Start)?;
-        let loading = Loading::start(loader, room).map_err(Error::Start)?;
+        let loading = if load_first {
+            Jobs::First(loader)
+        } else {
+            Jobs::Meanwhile(Loading::start(loader, room).map_err(Error::Start)?)
+        };
         let reading = fetcher.map(Reader::start).transpose().map_err(Error::Start)?;
         let (reader, fetched) = reading.unzip();
-        let from = FromStore { progress: committer.progress(), loading, fetched };
-        let (changes, deferred) = (Vec::new(), Vec::new());
-        Ok((Self { committer, reader, changes, deferred, readiness, _guard: guard }, from))
+        let from = FromStore { outcomes: committer.outcomes(), loading, fetched };
+        let keep = Self {
+            committer,
+            reader,
+            changes: Vec::new(),
+            deferred: Vec::new(),
+            readiness,
+            loaded: Readiness::Loading(0),
+            away: None,
+            failed: None,
+            _guard: guard,
+        };
+        Ok((keep, from))
     }
 }
 
@@ -121,16 +151,31 @@ impl State {
         }
     }
 
-    fn tell_readiness(&self, readiness: Readiness) {
-        if let Some(keep) = &self.keep {
-            keep.readiness.send_if_modified(|told| {
-                let refusing = matches!(told, Readiness::Refusing(_));
-                let news = !refusing && *told != readiness;
-                if news {
-                    *told = readiness;
-                }
-                news
-            });
+    /// Notes something about the store, and tells those who want to know.
+    fn note_readiness(&mut self, note: impl FnOnce(&mut Keep)) {
+        let Some(keep) = &mut self.keep else { return };
+        note(keep);
+        let why = keep.failed.as_ref().or(keep.away.as_ref());
+        let readiness = why.map_or_else(|| keep.loaded.clone(), |why| Readiness::Refusing(why.clone()));
+        keep.readiness.send_if_modified(|told| {
+            let news = *told != readiness;
+            *told = readiness;
+            news
+        });
+    }
+
+    /// Something became of changes.
+    fn take_outcome(&mut self, outcome: Outcome) {
+        let now = self.clock.now();
+        match outcome {
+            Outcome::Stored { through } => self.apply(now, Event::Stored { through }),
+            Outcome::Refused { through } => self.apply(now, Event::Refused { through }),
+            Outcome::Away(why) => self.note_readiness(|keep| keep.away = Some(why.to_string())),
+            Outcome::Back => self.note_readiness(|keep| keep.away = None),
+            Outcome::Failed(why) => {
+                self.apply(now, Event::StoreFailed);
+                self.note_readiness(|keep| keep.failed = Some(why.to_string()));
+            }
         }
     }
 }
@@ -138,24 +183,22 @@ impl State {
 impl Engine {
     /// Starts the tasks that listen to the store.
     pub(super) fn listen_to(&self, from: FromStore) {
-        let FromStore { progress, loading, fetched } = from;
-        tokio::task::spawn_local(self.clone().follow_progress(progress));
-        tokio::task::spawn_local(self.clone().load(loading));
+        let FromStore { outcomes, loading, fetched } = from;
+        tokio::task::spawn_local(self.clone().follow_progress(outcomes));
+        match loading {
+            Jobs::First(loader) => self.load_first(loader),
+            Jobs::Meanwhile(loading) => drop(tokio::task::spawn_local(self.clone().load(loading))),
+        }
         if let Some(fetched) = fetched {
             tokio::task::spawn_local(self.clone().take_payloads(fetched));
         }
     }
 
-    async fn follow_progress(self, mut progress: watch::Receiver<Progress>) {
-        while progress.changed().await.is_ok() {
-            let Progress { stored, failed } = progress.borrow_and_update().clone();
+    async fn follow_progress(self, mut outcomes: Outcomes) {
+        loop {
+            let list = outcomes.next().await;
             let state = &mut *self.state.borrow_mut();
-            let now = state.clock.now();
-            state.apply(now, Event::Stored { through: stored });
-            if let Some(why) = failed {
-                state.apply(now, Event::StoreFailed);
-                state.tell_readiness(Readiness::Refusing(why.to_string()));
-            }
+            list.into_iter().for_each(|outcome| state.take_outcome(outcome));
             if std::mem::take(&mut state.some_paused) {
                 state.links.iter_mut().for_each(super::link::Link::resume);
             }
@@ -167,35 +210,50 @@ impl Engine {
     async fn load(self, mut loading: Loading) {
         let (mut count, mut reading) = (0, Some(Priority::High));
         while let Some(loaded) = loading.next().await {
-            {
-                let state = &mut *self.state.borrow_mut();
-                match loaded {
-                    Ok((jobs, next)) => {
-                        count += jobs.len() as u64;
-                        let done = next.is_none();
-                        state.apply(state.clock.now(), Event::Loaded { jobs, next });
-                        // Who waits, waits for all jobs as a rule: not worth trying after each batch.
-                        if next != reading {
-                            reading = next;
-                            state.bring_deferred();
-                        }
-                        if done {
-                            tracing::info!(jobs = count, "all stored jobs are read");
-                        }
-                        state.tell_readiness(if done { Readiness::Ready } else { Readiness::Loading(count) });
-                    }
-                    Err(error) => return self.cannot_load(state, &error),
-                }
-                state.settle(&self.rearmed);
+            if !self.take_in(loaded, &mut count, &mut reading) {
+                return;
             }
             tokio::task::yield_now().await;
         }
     }
 
+    /// Takes in the jobs of an earlier process before anybody is served.
+    fn load_first(&self, mut loader: Box<dyn Loader>) {
+        let (mut count, mut room, mut reading) = (0, usize::MAX, None);
+        while self.take_in(loader.next_jobs(&mut room), &mut count, &mut reading) {}
+    }
+
+    /// Takes in a batch of jobs. Whether there are more.
+    fn take_in(&self, loaded: Loaded, count: &mut u64, reading: &mut Option<Priority>) -> bool {
+        let state = &mut *self.state.borrow_mut();
+        let (jobs, next) = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                self.cannot_load(state, &error);
+                return false;
+            }
+        };
+        *count += jobs.len() as u64;
+        let more = next.is_some();
+        state.apply(state.clock.now(), Event::Loaded { jobs, next });
+        // Who waits, waits for all jobs as a rule: not worth trying after each batch.
+        if next != *reading {
+            *reading = next;
+            state.bring_deferred();
+        }
+        if !more {
+            tracing::info!(jobs = *count, "all stored jobs are read");
+        }
+        let loaded = if more { Readiness::Loading(*count) } else { Readiness::Ready };
+        state.note_readiness(|keep| keep.loaded = loaded);
+        state.settle(&self.rearmed);
+        more
+    }
+
     /// What is still in the store stays there, untouched: nothing that might be the same may be accepted.
     fn cannot_load(&self, state: &mut State, error: &StoreError) {
         tracing::error!(%error, "stored jobs cannot be read; those that were read are served");
-        state.tell_readiness(Readiness::Refusing(error.to_string()));
+        state.note_readiness(|keep| keep.failed = Some(error.to_string()));
         let now = state.clock.now();
         state.apply(now, Event::StoreFailed);
         state.apply(now, Event::Loaded { jobs: Vec::new(), next: None });

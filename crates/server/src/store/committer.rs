@@ -3,10 +3,10 @@
 use super::{Flush, Store, StoreError};
 use crate::core::Change;
 use conveyor_common::{JobNumber, Priority};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Bytes of changes that wait to be stored, about, from which on nothing more is read from anybody.
@@ -18,13 +18,55 @@ const CHANGE_BYTES: usize = 200;
 /// Ends of stored jobs that are remembered for the log when the store refuses.
 const MOST_LISTED: usize = 100;
 
-/// How far it is.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Progress {
-    /// The last stored change, counted from 1.
-    pub(crate) stored: u64,
-    /// The store refused a change, with these words.
-    pub(crate) failed: Option<Arc<str>>,
+/// What became of changes, counted from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All up to this one are stored, but for those that were refused before.
+    Stored { through: u64 },
+    /// Those behind the last one told about, up to this one, are refused.
+    Refused { through: u64 },
+    /// The store cannot be reached, with these words.
+    Away(Arc<str>),
+    /// It can be reached again.
+    Back,
+    /// Nothing will be stored any more, with these words.
+    Failed(Arc<str>),
+}
+
+/// What was not told yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcomes {
+    list: Arc<watch::Sender<Vec<Outcome>>>,
+    news: watch::Receiver<Vec<Outcome>>,
+}
+
+impl Outcomes {
+    fn new() -> Self {
+        let (list, news) = watch::channel(Vec::new());
+        Self { list: Arc::new(list), news }
+    }
+
+    /// Adds one. There are no more than batches handed over, and nothing is handed over while they wait.
+    fn tell(&self, outcome: Outcome) {
+        self.list.send_modify(|list| {
+            if let (Outcome::Stored { .. }, Some(Outcome::Stored { .. })) = (&outcome, list.last()) {
+                list.pop();
+            }
+            list.push(outcome);
+        });
+    }
+
+    /// Waits for some.
+    pub(crate) async fn next(&mut self) -> Vec<Outcome> {
+        // The sender is held here too: there is always one.
+        let _ = self.news.wait_for(|list| !list.is_empty()).await;
+        let mut taken = Vec::new();
+        self.list.send_if_modified(|list| {
+            taken = std::mem::take(list);
+            false
+        });
+        taken
+    }
 }
 
 /// What waits.
@@ -56,18 +98,18 @@ impl Shared {
 pub(crate) struct Committer {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
-    progress: watch::Receiver<Progress>,
+    outcomes: Outcomes,
 }
 
 impl Committer {
     pub(crate) fn start(store: Box<dyn Store>, flush: Flush) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let (told, progress) = watch::channel(Progress::default());
-        let committing = Arc::clone(&shared);
+        let outcomes = Outcomes::new();
+        let committing = Committing { shared: Arc::clone(&shared), told: outcomes.clone(), counted: 0 };
         let thread = std::thread::Builder::new()
             .name("conveyor-commit".to_owned())
-            .spawn(move || commit_all(store, flush, &committing, &told))?;
-        Ok(Self { shared, thread: Some(thread), progress })
+            .spawn(move || committing.run(store, flush))?;
+        Ok(Self { shared, thread: Some(thread), outcomes })
     }
 
     /// Hands changes over. They are counted in this order.
@@ -87,8 +129,8 @@ impl Committer {
         self.shared.lock().bytes > MOST_WAITING_BYTES
     }
 
-    pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
-        self.progress.clone()
+    pub(crate) fn outcomes(&self) -> Outcomes {
+        self.outcomes.clone()
     }
 }
 
@@ -108,60 +150,143 @@ fn size(change: &Change) -> usize {
     CHANGE_BYTES + if let Change::Added(record) = change { record.payload.len() } else { 0 }
 }
 
-fn commit_all(mut store: Box<dyn Store>, flush: Flush, shared: &Shared, told: &watch::Sender<Progress>) {
-    let mut stored = 0;
-    loop {
-        let (changes, closing) = {
-            let mut waiting = shared.lock();
-            while waiting.changes.is_empty() && !waiting.closing {
-                waiting = shared.more.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+/// The thread's side.
+struct Committing {
+    shared: Arc<Shared>,
+    told: Outcomes,
+    /// The last change whose outcome is known.
+    counted: u64,
+}
+
+impl Committing {
+    fn run(mut self, mut store: Box<dyn Store>, flush: Flush) {
+        let mut away = false;
+        loop {
+            let again = store.catch_up();
+            if away && again.is_none() {
+                away = false;
+                self.told.tell(Outcome::Back);
             }
-            waiting.bytes = 0;
-            waiting.urgent = false;
-            (std::mem::take(&mut waiting.changes), waiting.closing)
-        };
-        if changes.is_empty() {
-            return store.close();
+            let (changes, closing) = self.take(again);
+            if changes.is_empty() {
+                if closing {
+                    return store.close();
+                }
+                continue;
+            }
+            let start = Instant::now();
+            match self.commit(&mut *store, changes) {
+                Ok(()) => {}
+                Err(StoreError::Away { what }) => {
+                    if !away {
+                        self.told.tell(Outcome::Away(what.into()));
+                    }
+                    away = true;
+                }
+                Err(error) => {
+                    self.refuse_all(&error);
+                    return store.close();
+                }
+            }
+            if let Flush::Every(pause) = flush
+                && !closing
+            {
+                wait_until(&self.shared, start, pause);
+            }
         }
+    }
+
+    /// What waits, as soon as something does, or after `most`.
+    fn take(&self, most: Option<Duration>) -> (Vec<Change>, bool) {
         let start = Instant::now();
-        let count = changes.len() as u64;
-        if let Err(error) = store.commit(&without_passing_jobs(changes)) {
-            refuse(&error, shared, told, stored);
-            return store.close();
+        let mut waiting = self.shared.lock();
+        while waiting.changes.is_empty() && !waiting.closing {
+            waiting = match most.map(|most| most.saturating_sub(start.elapsed())) {
+                None => self.shared.more.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => break,
+                Some(rest) => {
+                    let woken = self.shared.more.wait_timeout(waiting, rest);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
-        stored += count;
-        told.send_modify(|progress| progress.stored = stored);
-        if let Flush::Every(pause) = flush
-            && !closing
-        {
-            wait_until(shared, start, pause);
+        waiting.bytes = 0;
+        waiting.urgent = false;
+        (std::mem::take(&mut waiting.changes), waiting.closing)
+    }
+
+    /// Commits a batch, and tells what became of it. An error is about more than single changes.
+    fn commit(&mut self, store: &mut dyn Store, changes: Vec<Change>) -> Result<(), StoreError> {
+        let through = self.counted + changes.len() as u64;
+        let (changes, places) = without_passing_jobs(changes);
+        match store.commit(&changes) {
+            Ok(()) => {}
+            Err(StoreError::Refused { .. }) => self.commit_one_by_one(store, &changes, &places)?,
+            Err(error @ StoreError::Away { .. }) => {
+                self.count(Outcome::Refused { through }, through);
+                return Err(error);
+            }
+            Err(error) => return Err(error),
         }
+        self.count(Outcome::Stored { through }, through);
+        Ok(())
+    }
+
+    /// Finds the changes that the store refuses.
+    fn commit_one_by_one(
+        &mut self,
+        store: &mut dyn Store,
+        changes: &[Change],
+        places: &[u64],
+    ) -> Result<(), StoreError> {
+        let (before, mut away) = (self.counted, None);
+        for (change, place) in changes.iter().zip(places) {
+            let this = before + place;
+            match store.commit(std::slice::from_ref(change)) {
+                Ok(()) => continue,
+                Err(error @ StoreError::Refused { .. }) => tracing::warn!(%error, "a job is refused"),
+                Err(error @ StoreError::Away { .. }) => away = Some(error),
+                Err(error) => return Err(error),
+            }
+            self.count(Outcome::Stored { through: this - 1 }, this - 1);
+            self.count(Outcome::Refused { through: this }, this);
+        }
+        let Some(error) = away else { return Ok(()) };
+        let last = before + places.last().copied().unwrap_or_default();
+        self.count(Outcome::Stored { through: last }, last);
+        Err(error)
+    }
+
+    fn count(&mut self, outcome: Outcome, through: u64) {
+        if through > self.counted {
+            self.counted = through;
+            self.told.tell(outcome);
+        }
+    }
+
+    /// From here on nothing is stored: a failed write says nothing about what is on the medium.
+    fn refuse_all(&self, error: &StoreError) {
+        tracing::error!(
+            %error,
+            "background jobs are refused until the server is started again; foreground jobs go on"
+        );
+        let left = {
+            let mut waiting = self.shared.lock();
+            waiting.refused = true;
+            std::mem::take(&mut waiting.changes)
+        };
+        self.told.tell(Outcome::Failed(error.to_string().into()));
+        note_lost(left.into_iter());
     }
 }
 
 /// Waits for the rest of `pause`, or until something is urgent or it is time to end.
-fn wait_until(shared: &Shared, start: Instant, pause: std::time::Duration) {
+fn wait_until(shared: &Shared, start: Instant, pause: Duration) {
     let mut waiting = shared.lock();
     while !waiting.closing && !waiting.urgent {
         let Some(rest) = pause.checked_sub(start.elapsed()).filter(|rest| !rest.is_zero()) else { return };
         waiting = shared.more.wait_timeout(waiting, rest).unwrap_or_else(PoisonError::into_inner).0;
     }
-}
-
-/// From here on nothing is stored: a failed write says nothing about what is on the medium.
-fn refuse(error: &StoreError, shared: &Shared, told: &watch::Sender<Progress>, stored: u64) {
-    tracing::error!(
-        %error,
-        "background jobs are refused until the server is started again; foreground jobs go on"
-    );
-    let left = {
-        let mut waiting = shared.lock();
-        waiting.refused = true;
-        std::mem::take(&mut waiting.changes)
-    };
-    let failed = Some(Arc::from(error.to_string()));
-    told.send_replace(Progress { stored, failed });
-    note_lost(left.into_iter());
 }
 
 /// Ends of stored jobs that cannot be stored: they are as if they had not ended when the server comes back.
@@ -175,21 +300,18 @@ fn note_lost(changes: impl Iterator<Item = Change>) {
     }
 }
 
-/// The changes but for those of jobs that came and went among them.
-fn without_passing_jobs(changes: Vec<Change>) -> Vec<Change> {
-    let mut added: HashMap<(JobNumber, Priority), usize> = HashMap::new();
+/// The changes but for those of jobs that came and went among them, and the place of each, counted from 1.
+fn without_passing_jobs(changes: Vec<Change>) -> (Vec<Change>, Vec<u64>) {
+    let mut added: HashSet<(JobNumber, Priority)> = HashSet::new();
     let mut passing: HashSet<(JobNumber, Priority)> = HashSet::new();
     for change in &changes {
         match change {
-            Change::Added(record) => *added.entry((record.number, record.priority)).or_default() += 1,
-            Change::Removed { number, priority } if added.contains_key(&(*number, *priority)) => {
+            Change::Added(record) => drop(added.insert((record.number, record.priority))),
+            Change::Removed { number, priority } if added.contains(&(*number, *priority)) => {
                 passing.insert((*number, *priority));
             }
             _ => {}
         }
-    }
-    if passing.is_empty() {
-        return changes;
     }
     let kept = |change: &Change| match change {
         Change::Added(record) => !passing.contains(&(record.number, record.priority)),
@@ -198,7 +320,7 @@ fn without_passing_jobs(changes: Vec<Change>) -> Vec<Change> {
         }
         _ => true,
     };
-    changes.into_iter().filter(kept).collect()
+    changes.into_iter().zip(1..).filter(|(change, _)| kept(change)).unzip()
 }
 
 #[cfg(test)]
@@ -225,7 +347,10 @@ mod tests {
         Change::Removed { number: JobNumber(number), priority: Priority::Normal }
     }
 
-    /// Notes what it is told, and refuses from a given commit on.
+    const AWAY: u64 = 100;
+    const BAD: u64 = 200;
+
+    /// Notes what it is told. It is away for some jobs, refuses others, and breaks from a given commit on.
     struct Noting {
         commits: Arc<Mutex<Vec<Vec<Change>>>>,
         good: usize,
@@ -234,8 +359,15 @@ mod tests {
     impl Store for Noting {
         fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
             let mut commits = self.commits.lock().unwrap();
+            let adds = |number| changes.contains(&added(number));
             if commits.len() == self.good {
                 return Err(StoreError::Failed { doing: "store jobs", what: "a test".to_owned() });
+            }
+            if adds(AWAY) {
+                return Err(StoreError::Away { what: "a test".to_owned() });
+            }
+            if adds(BAD) {
+                return Err(StoreError::Refused { what: "a test".to_owned() });
             }
             commits.push(changes.to_vec());
             Ok(())
@@ -244,39 +376,75 @@ mod tests {
         fn close(self: Box<Self>) {}
     }
 
+    fn start(good: usize) -> (Committer, Outcomes, Arc<Mutex<Vec<Vec<Change>>>>) {
+        let commits = Arc::new(Mutex::new(Vec::new()));
+        let store = Noting { commits: Arc::clone(&commits), good };
+        let committer = Committer::start(Box::new(store), Flush::Each).unwrap();
+        let outcomes = committer.outcomes();
+        (committer, outcomes, commits)
+    }
+
+    /// So many outcomes.
+    async fn told(outcomes: &mut Outcomes, count: usize) -> Vec<Outcome> {
+        let mut list = Vec::new();
+        while list.len() < count {
+            list.extend(outcomes.next().await);
+        }
+        list
+    }
+
     #[test]
     fn a_job_that_came_and_went_in_one_batch_is_not_stored() {
         let lost = Change::Lost { number: JobNumber(1), priority: Priority::Normal, retries: 1, order: 9 };
-        let kept = without_passing_jobs(vec![removed(7), added(1), added(2), lost, removed(1)]);
-        assert_eq!(kept, [removed(7), added(2)]);
+        let (kept, places) = without_passing_jobs(vec![removed(7), added(1), added(2), lost, removed(1)]);
+        assert_eq!((kept, places), (vec![removed(7), added(2)], vec![1, 3]));
     }
 
     #[tokio::test]
     async fn changes_are_counted_whatever_becomes_of_them_and_the_rest_is_stored_at_the_end() {
-        let commits = Arc::new(Mutex::new(Vec::new()));
-        let store = Noting { commits: Arc::clone(&commits), good: usize::MAX };
-        let committer = Committer::start(Box::new(store), Flush::Each).unwrap();
-        let mut progress = committer.progress();
+        let (committer, mut outcomes, commits) = start(usize::MAX);
         committer.append(&mut vec![added(1), removed(1), added(2)]);
-        progress.wait_for(|progress| progress.stored == 3).await.unwrap();
+        assert_eq!(told(&mut outcomes, 1).await, [Outcome::Stored { through: 3 }]);
         committer.append(&mut vec![removed(2)]);
         drop(committer);
         assert_eq!(commits.lock().unwrap().concat(), [added(2), removed(2)]);
     }
 
     #[tokio::test]
-    async fn nothing_is_stored_behind_a_change_that_was_refused() {
-        let commits = Arc::new(Mutex::new(Vec::new()));
-        let store = Noting { commits: Arc::clone(&commits), good: 1 };
-        let committer = Committer::start(Box::new(store), Flush::Each).unwrap();
-        let mut progress = committer.progress();
+    async fn nothing_is_stored_behind_a_change_that_failed() {
+        let (committer, mut outcomes, commits) = start(1);
         committer.append(&mut vec![added(1)]);
-        progress.wait_for(|progress| progress.stored == 1).await.unwrap();
+        assert_eq!(told(&mut outcomes, 1).await, [Outcome::Stored { through: 1 }]);
         committer.append(&mut vec![added(2)]);
-        let failed = progress.wait_for(|progress| progress.failed.is_some()).await.unwrap().clone();
-        assert_eq!(failed.stored, 1);
+        assert!(matches!(told(&mut outcomes, 1).await[..], [Outcome::Failed(_)]));
         committer.append(&mut vec![added(3)]);
         drop(committer);
         assert_eq!(commits.lock().unwrap().concat(), [added(1)]);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_has_no_place_is_refused_and_its_neighbours_are_not() {
+        let (committer, mut outcomes, commits) = start(usize::MAX);
+        committer.append(&mut vec![added(1), added(5), removed(5), added(BAD), added(2)]);
+        let expected =
+            [Outcome::Stored { through: 3 }, Outcome::Refused { through: 4 }, Outcome::Stored { through: 5 }];
+        assert_eq!(told(&mut outcomes, 3).await, expected);
+        drop(committer);
+        assert_eq!(commits.lock().unwrap().concat(), [added(1), added(2)]);
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_away_refuses_one_batch_and_takes_the_next() {
+        let (committer, mut outcomes, commits) = start(usize::MAX);
+        committer.append(&mut vec![added(1), added(AWAY)]);
+        let list = told(&mut outcomes, 3).await;
+        assert!(
+            matches!(list[..], [Outcome::Refused { through: 2 }, Outcome::Away(_), Outcome::Back]),
+            "{list:?}"
+        );
+        committer.append(&mut vec![added(3)]);
+        assert_eq!(told(&mut outcomes, 1).await, [Outcome::Stored { through: 3 }]);
+        drop(committer);
+        assert_eq!(commits.lock().unwrap().concat(), [added(3)]);
     }
 }

@@ -41,6 +41,21 @@ pub enum StoreError {
         /// What was found.
         what: String,
     },
+    /// It has no place for this, whatever else it keeps.
+    Refused {
+        /// Why.
+        what: String,
+    },
+    /// It cannot be reached now, and is tried again.
+    Away {
+        /// What was found.
+        what: String,
+    },
+    /// This program was built without it.
+    NotBuilt {
+        /// The cargo feature that brings it.
+        feature: &'static str,
+    },
     /// It cannot be read or written now.
     Failed {
         /// What was to be done.
@@ -85,6 +100,13 @@ impl fmt::Display for StoreError {
                 "the stored queue {} cannot be read: {what}\n`conveyor store check` says what is wrong with it, \
                  `conveyor store repair` makes a new one of all that can be read.",
                 path.display()
+            ),
+            Self::Refused { what } => write!(f, "the store refuses this job: {what}"),
+            Self::Away { what } => write!(f, "the store cannot be reached: {what}"),
+            Self::NotBuilt { feature } => write!(
+                f,
+                "this program was built without the queue type {feature}\nBuild it with --features {feature}, or \
+                 choose another --queue-type."
             ),
             Self::Failed { doing, what } => write!(f, "cannot {doing}: {what}"),
         }

@@ -8,16 +8,17 @@
 mod committer;
 mod directory;
 mod error;
+pub mod gearmand;
 mod reader;
 pub mod sqlite;
 
 pub use directory::{DataDirectory, Owner};
 pub use error::StoreError;
 
-pub(crate) use committer::{Committer, Progress};
-pub(crate) use reader::{Fetched, Loading, Reader};
+pub(crate) use committer::{Committer, Outcome, Outcomes};
+pub(crate) use reader::{Fetched, Loaded, Loading, Reader};
 
-use crate::core::{Change, StoredJob};
+use crate::core::{Change, Keeps, StoredJob};
 use bytes::Bytes;
 use conveyor_common::{JobNumber, Priority};
 use std::path::PathBuf;
@@ -34,7 +35,59 @@ pub enum Flush {
     Never,
 }
 
-/// Which store, and how.
+/// Which store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// The default one.
+    Durable(StoreConfig),
+    /// One of gearmand's.
+    Gearmand(gearmand::GearmandStore),
+}
+
+impl Backend {
+    /// When a change counts as stored.
+    #[must_use]
+    pub const fn flush(&self) -> Flush {
+        match self {
+            Self::Durable(config) => config.flush,
+            Self::Gearmand(_) => Flush::Each,
+        }
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// It cannot be used; the error says what to do.
+    pub fn open(&self) -> Result<Opened, StoreError> {
+        match self {
+            Self::Durable(config) => sqlite::open(config),
+            Self::Gearmand(config) => gearmand::open(config),
+        }
+    }
+
+    /// What it can do.
+    #[must_use]
+    pub const fn keeps(&self) -> Keeps {
+        match self {
+            Self::Durable(_) => Keeps { start_times: true, payloads: true },
+            Self::Gearmand(config) => {
+                Keeps { start_times: config.place.keeps_start_times(), payloads: false }
+            }
+        }
+    }
+}
+
+/// Where it is, in words.
+impl std::fmt::Display for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Durable(config) => config.directory.display().fmt(f),
+            Self::Gearmand(config) => config.place.fmt(f),
+        }
+    }
+}
+
+/// Where the default store is, and how it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreConfig {
     /// Directory of the default store; made when it is not there.
@@ -48,9 +101,17 @@ pub trait Store: Send {
     /// Makes all changes, in order, or none of them; after success they are as safe as [`Flush`] says.
     ///
     /// # Errors
-    /// They were not made, and none of them comes to light later, even if the process is killed now. No other commit
-    /// will be tried.
+    /// They were not made, and none of them comes to light later, even if the process is killed now. After
+    /// [`StoreError::Refused`] each of several is tried alone, after
+    /// [`StoreError::Away`] later ones are tried, and what was not an added job is made before those. After any
+    /// other error no commit will be tried.
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// Makes up for what it could not do, if that is possible by now. When to be called again; none when nothing
+    /// is left to do.
+    fn catch_up(&mut self) -> Option<Duration> {
+        None
+    }
 
     /// Ends in order.
     fn close(self: Box<Self>);
@@ -81,6 +142,8 @@ pub struct Opened {
     pub store: Box<dyn Store>,
     /// Reads jobs.
     pub loader: Box<dyn Loader>,
+    /// All jobs are taken in before anybody is served: for a loader that has read them already.
+    pub load_first: bool,
     /// Reads payloads; none for a store that all payloads are read from at once.
     pub fetcher: Option<Box<dyn Fetcher>>,
     /// Changes to restore before anything else: reserved numbers, functions, their limits.

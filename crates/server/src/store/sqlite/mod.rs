@@ -94,6 +94,7 @@ pub fn open_file(path: &Path, flush: Flush) -> Result<Opened, StoreError> {
     Ok(Opened {
         store: Box::new(SqliteStore::new(connection, path).map_err(explain)?),
         loader: Box::new(LoadJobs::new(reading, path, reserved)),
+        load_first: false,
         fetcher: Some(Box::new(FetchPayloads::new(fetching, path))),
         head,
         functions,
