@@ -28,7 +28,7 @@ impl Model {
             | Event::Loading { .. }
             | Event::Loaded { .. }
             | Event::Fetched { .. }
-            | Event::Stopping => unreachable!("the model has no store: see stored.rs"),
+            | Event::Stopping => unreachable!("the model has no store: see stored"),
         }
         Vec::new()
     }

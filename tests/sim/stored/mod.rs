@@ -1,46 +1,18 @@
 //! Random worlds with a store that is slow, fails, dies and comes back, seen from outside: what was accepted is
 //! done, answers come in the order of questions, nothing that was refused is done.
 
+mod disk;
+mod seen;
+
 use crate::rig::{PREFIX, handle, rules};
 use crate::rng::Rng;
 use bytes::Bytes;
 use conveyor_common::protocol::text::Command;
 use conveyor_common::protocol::{GrabForm, Request, SubmitKind};
 use conveyor_common::{ConnId, HandlePrefix, JobNumber, Millis, Priority};
-use conveyor_server::core::{
-    Change, Core, Durability, Effect, Effects, Event, Peer, Record, Reply, Rules, StoredJob,
-};
+use conveyor_server::core::{Change, Core, Durability, Effect, Effects, Event, Peer, Reply, Rules};
+use disk::Disk;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-
-/// What is on the disk.
-#[derive(Clone, Debug, Default)]
-struct Disk {
-    jobs: BTreeMap<(Priority, JobNumber), Record>,
-    functions: BTreeSet<Bytes>,
-    reserved: (u64, u64),
-}
-
-impl Disk {
-    fn apply(&mut self, change: Change) {
-        match change {
-            Change::NumbersReserved { through, orders } => self.reserved = (through.0, orders),
-            Change::FunctionCreated { name } => drop(self.functions.insert(name)),
-            Change::FunctionDropped { name } => drop(self.functions.remove(&name)),
-            Change::QueueLimited { .. } => {}
-            Change::Added(record) => {
-                self.functions.insert(record.function.clone());
-                self.jobs.insert((record.priority, record.number), record);
-            }
-            Change::Lost { number, priority, retries, order } => {
-                if let Some(record) = self.jobs.get_mut(&(priority, number)) {
-                    record.retries = retries;
-                    record.order = order;
-                }
-            }
-            Change::Removed { number, priority } => drop(self.jobs.remove(&(priority, number))),
-        }
-    }
-}
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,98 +166,6 @@ impl World {
         conns.into_iter().for_each(|conn| self.deliver(conn));
     }
 
-    fn queue(&mut self, conn: ConnId, queued: Queued) {
-        self.conns.get_mut(&conn).unwrap_or_else(|| panic!("{queued:?} for nobody")).queue.push_back(queued);
-    }
-
-    fn fill(&mut self, conn: ConnId, ticket: u64, reply: Reply) {
-        let queue = &mut self.conns.get_mut(&conn).expect("answers go to who is there").queue;
-        let place = queue.iter_mut().find_map(|queued| match queued {
-            Queued::Place(other, answer) if *other == ticket => Some(answer),
-            _ => None,
-        });
-        assert_eq!(place.expect("a place was kept").replace(reply), None, "answered once");
-    }
-
-    /// What may leave reaches the peer.
-    fn deliver(&mut self, conn: ConnId) {
-        while let Some(queue) = self.conns.get_mut(&conn).map(|peer| &mut peer.queue) {
-            match queue.pop_front() {
-                None => return,
-                Some(Queued::Place(ticket, None)) => {
-                    return queue.push_front(Queued::Place(ticket, None));
-                }
-                Some(Queued::Reply(reply) | Queued::Place(_, Some(reply))) => self.see(conn, reply),
-            }
-        }
-    }
-
-    fn expect(&mut self, conn: ConnId, reply: &Reply) -> Ask {
-        let peer = self.conns.get_mut(&conn).expect("it is there");
-        peer.asks.pop_front().unwrap_or_else(|| panic!("nobody asked for {reply:?}"))
-    }
-
-    fn see(&mut self, conn: ConnId, reply: Reply) {
-        match &reply {
-            Reply::JobCreated(number) => {
-                let Ask::Submit(task) = self.expect(conn, &reply) else { panic!("{reply:?} out of turn") };
-                self.accepted(*number, task);
-            }
-            Reply::Error { text, .. } => match self.expect(conn, &reply) {
-                Ask::Submit(task) => {
-                    let may_refuse = self.failed || self.unsure;
-                    assert!(may_refuse || *text == "Job queue is full", "{text} for {:?}", self.tasks[task]);
-                    self.tasks[task].refused = true;
-                    self.counts.refused += 1;
-                }
-                Ask::Other => {}
-                Ask::Grab => panic!("{reply:?} for a GRAB"),
-            },
-            Reply::Assign { job, function, payload, .. } => {
-                assert_eq!(self.expect(conn, &reply), Ask::Grab);
-                self.assigned(conn, *job, function, payload);
-            }
-            Reply::NoJob => assert_eq!(self.expect(conn, &reply), Ask::Grab),
-            Reply::StatusRes { .. } | Reply::StatusResUnique { .. } | Reply::Text(_) => {
-                assert_eq!(self.expect(conn, &reply), Ask::Other);
-            }
-            _ => {}
-        }
-    }
-
-    fn accepted(&mut self, number: JobNumber, task: usize) {
-        let Task { function, unique, background, .. } = self.tasks[task].clone();
-        let life = self.life;
-        self.counts.accepted += 1;
-        let known = self.known.entry(number).or_insert_with(|| Known {
-            function: function.clone(),
-            unique: unique.clone(),
-            life,
-            owed: false,
-        });
-        assert_eq!((&known.function, &known.unique), (&function, &unique), "{number:?} is two jobs");
-        assert!(known.life == life || !unique.is_empty(), "{number:?} was given out twice");
-        // An answer may come later than the end of what it is about.
-        known.owed |= background && !self.ended.contains(&number);
-        if known.owed && self.rules.durability == Durability::Sync {
-            let on_disk = self.disk.jobs.keys().any(|(_, other)| *other == number);
-            assert!(on_disk, "{number:?} was accepted and is not stored");
-        }
-    }
-
-    fn assigned(&mut self, conn: ConnId, number: JobNumber, function: &Bytes, payload: &Bytes) {
-        let text = std::str::from_utf8(payload).unwrap();
-        let task: usize =
-            text.trim_start_matches('p').trim_end_matches('.').parse().expect("a payload of ours");
-        let task = &self.tasks[task];
-        assert_eq!(task.function, *function, "a payload of another function");
-        assert!(!task.refused || !task.unique.is_empty(), "{number:?} was refused and is run");
-        if let Some(known) = self.known.get(&number) {
-            assert_eq!((&known.function, &known.unique), (function, &task.unique));
-        }
-        assert_eq!(self.held.insert(number, conn), None, "{number:?} was handed out twice");
-    }
-
     fn connect(&mut self) -> ConnId {
         self.next_conn += 1;
         let conn = ConnId { index: self.next_conn, generation: 1 };
@@ -348,121 +228,6 @@ impl World {
         self.held.retain(|_, worker| *worker != conn);
         self.deferred.retain(|(other, _)| *other != conn);
         self.apply(Event::Closed { conn });
-    }
-
-    fn commit(&mut self, most: usize) {
-        if self.failed || self.waiting.is_empty() {
-            return;
-        }
-        let count = 1 + self.rng.below(most.min(self.waiting.len()));
-        for change in self.owed.drain(..).chain(self.waiting.drain(..count)) {
-            self.disk.apply(change);
-        }
-        self.stored += count as u64;
-        self.apply(Event::Stored { through: self.stored });
-    }
-
-    /// The store is away for a moment: jobs are refused, everything else is made up for.
-    fn refuse(&mut self, most: usize) {
-        if self.failed || self.waiting.is_empty() {
-            return;
-        }
-        let count = 1 + self.rng.below(most.min(self.waiting.len()));
-        let kept = self.waiting.drain(..count).filter(|change| !matches!(change, Change::Added(_)));
-        self.owed.extend(kept);
-        self.counts.failures += 1;
-        self.unsure = true;
-        self.stored += count as u64;
-        self.apply(Event::Refused { through: self.stored });
-    }
-
-    fn fail_store(&mut self) {
-        self.failed = true;
-        self.apply(Event::StoreFailed);
-    }
-
-    fn load(&mut self, most: usize) {
-        let Some((after, reserved)) = self.loading else { return };
-        let count = 1 + self.rng.below(most);
-        let earlier = |(_, number): &(Priority, JobNumber)| number.0 <= reserved;
-        let rows: Vec<Record> = self
-            .disk
-            .jobs
-            .iter()
-            .filter(|(key, _)| **key > after && earlier(key))
-            .take(count)
-            .map(|(_, record)| record.clone())
-            .collect();
-        let next = rows.last().map(|record| (record.priority, record.number));
-        self.loading = next.map(|next| (next, reserved));
-        let jobs = rows
-            .into_iter()
-            .map(|mut record| {
-                let spilled = &record.unique[..] != b"-" && self.rng.chance(50);
-                if spilled {
-                    record.payload = Bytes::new();
-                }
-                StoredJob { record, spilled }
-            })
-            .collect();
-        self.apply(Event::Loaded { jobs, next: next.map(|(priority, _)| priority) });
-        for (conn, event) in std::mem::take(&mut self.deferred) {
-            self.conns.get_mut(&conn).expect("it waits").deferred = false;
-            self.apply(event);
-        }
-    }
-
-    fn fetch(&mut self, may_fail: bool) {
-        if self.fetches.is_empty() {
-            return;
-        }
-        let at = self.rng.below(self.fetches.len());
-        let (number, priority) = self.fetches.swap_remove(at);
-        self.counts.fetched += 1;
-        let stored = self.disk.jobs.get(&(priority, number)).map(|record| record.payload.clone());
-        let payload = stored.filter(|_| !may_fail || self.rng.chance(95));
-        self.apply(Event::Fetched { number, payload });
-    }
-
-    /// Kill -9, and the next life. What was being written may be there or not.
-    fn restart(&mut self) {
-        let written = if self.failed { 0 } else { self.rng.below(self.waiting.len() + 1) };
-        if written > 0 || self.rng.chance(50) {
-            self.owed.drain(..).for_each(|change| self.disk.apply(change));
-        }
-        self.owed.clear();
-        for change in self.waiting.drain(..written) {
-            self.disk.apply(change);
-        }
-        let reserved = self.disk.reserved.0;
-        if self.failed || self.unsure || self.rules.durability == Durability::Relaxed {
-            // Nobody waited for the reservation of these.
-            self.known.retain(|number, known| known.owed || number.0 <= reserved);
-            self.ended.retain(|number| number.0 <= reserved);
-        }
-        self.life += 1;
-        self.counts.lives += 1;
-        self.waiting.clear();
-        self.conns.clear();
-        self.deferred.clear();
-        self.fetches.clear();
-        self.held.clear();
-        (self.stored, self.failed, self.unsure) = (0, false, false);
-        if self.rules.durability == Durability::Sync {
-            let on_disk: BTreeSet<JobNumber> = self.disk.jobs.keys().map(|(_, number)| *number).collect();
-            let lost = self.known.iter().find(|(number, known)| known.owed && !on_disk.contains(number));
-            assert!(lost.is_none(), "accepted and lost: {lost:?}");
-        } else {
-            let disk = &self.disk;
-            self.known
-                .retain(|number, known| !known.owed || disk.jobs.keys().any(|(_, other)| other == number));
-        }
-        self.core = Core::new(self.rules.clone());
-        let (through, orders) = self.disk.reserved;
-        self.core.restore(Change::NumbersReserved { through: JobNumber(through), orders });
-        let functions = self.disk.functions.iter().cloned().collect();
-        self.apply(Event::Loading { functions });
-        self.loading = Some(((Priority::High, JobNumber(0)), through));
     }
 
     fn step(&mut self) {
