@@ -36,6 +36,8 @@ enum Command {
     Admin(cmd::admin::Args),
     /// Look into a stored queue, carry it elsewhere, check and repair it
     Store(cmd::store::Args),
+    /// Carry jobs over from gearmand's stores into the stored queue, or back
+    Import(Box<cmd::import::Args>),
     /// Put load on any Gearman server, or compare two
     Bench(Box<cmd::bench::Args>),
     /// Submit jobs and stream their results
@@ -54,6 +56,7 @@ impl Cli {
             Command::AllInOne(args) => cmd::all_in_one::run(&args),
             Command::Admin(args) => cmd::admin::run(&args),
             Command::Store(args) => cmd::store::run(&args),
+            Command::Import(args) => cmd::import::run(&args),
             Command::Bench(args) => cmd::bench::run(&args),
             Command::Client(args) => cmd::client::run(&args),
             Command::Worker(args) => cmd::worker::run(&args),

@@ -5,6 +5,7 @@ pub(crate) mod all_in_one;
 pub(crate) mod bench;
 pub(crate) mod client;
 pub(crate) mod conformance;
+pub(crate) mod import;
 mod pid_file;
 pub(crate) mod server;
 pub(crate) mod servers;

@@ -11,8 +11,10 @@
 mod support;
 
 mod carry_over;
+mod import;
 mod memcached;
 mod mysql;
+mod named;
 mod outage;
 mod postgres;
 mod promises;

@@ -11,9 +11,11 @@ mod error;
 pub mod gearmand;
 mod reader;
 pub mod sqlite;
+mod transfer;
 
 pub use directory::{DataDirectory, Owner};
 pub use error::StoreError;
+pub use transfer::{Transfer, Transferred};
 
 pub(crate) use committer::{Committer, Outcome, Outcomes};
 pub(crate) use reader::{Fetched, Loaded, Loading, Reader};
