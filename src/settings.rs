@@ -97,6 +97,8 @@ pub(crate) struct Settings {
     pub(crate) log: LogTarget,
     pub(crate) pid_file: Option<PathBuf>,
     pub(crate) file_descriptors: Option<u64>,
+    /// Whoever starts the server sees where its jobs are; gearmand prints nothing.
+    pub(crate) says_where: bool,
 }
 
 /// Where the log goes.
@@ -173,6 +175,7 @@ impl Settings {
             log: LogTarget::from_option(given.log_file.as_deref()),
             pid_file: given.pid_file.clone(),
             file_descriptors: given.file_descriptors,
+            says_where: given.otherwise != Otherwise::Gearmand,
         })
     }
 }

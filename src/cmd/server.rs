@@ -162,8 +162,7 @@ pub(crate) fn serve(settings: &Settings) -> Result<(), String> {
     let signals = Signals::listen(&runtime)?;
     let _pid_file = settings.pid_file.as_deref().map(PidFile::write).transpose()?;
     let server = Server::bind(settings.server.clone()).map_err(|error| explain(&error))?;
-    if let Some(store) = &settings.server.store {
-        // Whoever starts a server sees where its jobs are.
+    if let Some(store) = settings.server.store.as_ref().filter(|_| settings.says_where) {
         eprintln!("conveyor server: background jobs are stored in {store}");
     }
     for address in server.addresses() {
