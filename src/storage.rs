@@ -39,8 +39,8 @@ pub(crate) struct StorageArgs {
     /// mysql, postgres, redis or libmemcached: in a store of gearmand's, see below
     #[arg(long, short = 'q', value_name = "TYPE", value_parser = queue_type, ignore_case = true)]
     pub(crate) queue_type: Option<QueueType>,
-    /// When a background job is accepted: sync, when it is on the disk; interval:MS, at once, and on the disk within
-    /// so many milliseconds; none, at once, and on the disk when the system writes it (default: sync)
+    /// When a background job is accepted: sync, when it is on the disk; interval:MS, at once, and on the disk about
+    /// so many milliseconds later; none, at once, and on the disk when the system writes it (default: sync)
     #[arg(long, value_name = "WHEN", value_parser = when_stored)]
     pub(crate) durability: Option<WhenStored>,
     /// Memory for unfinished jobs, such as 500M or 4G. Beyond it payloads of stored jobs stay on the disk, and others
