@@ -7,7 +7,8 @@ use super::{
     Codec, Content, ExecutionResult, Limits, Outcome, PayloadError, Problem, TaskId, TaskPayload, php,
 };
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -120,6 +121,18 @@ fn from_id(id: Id) -> Result<TaskId, PayloadError> {
     match id {
         Id::Int(number) => Ok(TaskId::Int(number)),
         Id::Text(text) => from_text(text).map(TaskId::Text),
+    }
+}
+
+impl Serialize for TaskId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        to_id(self).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for TaskId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        from_id(Id::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 

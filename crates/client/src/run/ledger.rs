@@ -1,0 +1,446 @@
+//! The ledger of a run: which task is where, what happens next. Pure; the runner does what it says.
+
+mod manager;
+mod past;
+
+use super::policy::Policy;
+use super::verdict::{OutcomeKind, Verdict};
+use bytes::Bytes;
+use conveyor_common::Millis;
+use manager::Manager;
+pub use manager::ManagerState;
+pub use past::Past;
+use priority_queue::PriorityQueue;
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+
+/// The place of a task in the list of its run, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskIndex(pub usize);
+
+/// Where a task is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskState {
+    /// To be submitted as soon as there is room.
+    Ready,
+    /// Submitted, and not answered.
+    InFlight,
+    /// To be tried again then.
+    Waiting(Millis),
+    /// Over.
+    Ended(OutcomeKind),
+}
+
+/// Why a run ended before its tasks did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Abort {
+    /// The performer of this task says that the run must end.
+    Critical(TaskIndex),
+    /// The manager says so, or failed as often as it may; in its words.
+    Manager(String),
+    /// The run is out of time.
+    Deadline,
+    /// Somebody stopped it, or the lock of the run was lost; in words.
+    Stopped(String),
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Go, or go on after [`Ledger::restore`]: what was in flight is submitted again, as the same try; what was aborted goes on,
+    /// critical tasks included.
+    Start,
+    /// A server has the job of a task and calls it this; once more after every resubmission.
+    Created {
+        /// Of this task.
+        task: TaskIndex,
+        /// In this try.
+        attempt: u32,
+        /// The server's name for the job.
+        handle: Bytes,
+    },
+    /// The job of a task is over.
+    Ended {
+        /// Of this task.
+        task: TaskIndex,
+        /// In this try; another one's is passed over.
+        attempt: u32,
+        /// How it went.
+        verdict: Verdict,
+    },
+    /// The manager has answered, or its job is over.
+    ManagerEnded(Verdict),
+    /// The run has to end: nothing more is submitted.
+    Stop(Abort),
+    /// Time passed.
+    Tick,
+}
+
+/// What the runner is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Submit a manager task, at high priority.
+    SubmitManager {
+        /// Which one of the run, from 1.
+        attempt: u32,
+        /// Tasks it is for.
+        tasks: usize,
+    },
+    /// Submit a task.
+    Submit {
+        /// Which.
+        task: TaskIndex,
+        /// Which try, from 1.
+        attempt: u32,
+    },
+    /// Take the job of a task off its queue, if it is there: nobody waits for it any more.
+    Cancel {
+        /// The server's name for it.
+        handle: Bytes,
+    },
+    /// The task will be tried again then.
+    Again {
+        /// Which.
+        task: TaskIndex,
+        /// When.
+        at: Millis,
+    },
+    /// The run ends now. Cancel what is queued, forget what runs.
+    Abort(Abort),
+    /// The run is over: every task has ended.
+    Finish,
+}
+
+/// Everything known about a task.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) state: TaskState,
+    /// Tries so far, the present one included.
+    pub(super) attempts: u32,
+    /// When the present or last try began.
+    pub(super) began: Millis,
+    /// What the last try that ended took, in milliseconds.
+    pub(super) took_ms: u64,
+    /// How the last try that ended went.
+    pub(super) last: Option<OutcomeKind>,
+    pub(super) message: Option<Box<str>>,
+    /// The server's name for the present or last job.
+    pub(super) handle: Option<Bytes>,
+}
+
+/// How many tasks are where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All of them.
+    pub tasks: usize,
+    /// Not submitted yet, or to be tried again and due.
+    pub ready: usize,
+    /// Submitted and not answered.
+    pub in_flight: usize,
+    /// To be tried again later.
+    pub waiting: usize,
+    /// Over, and done.
+    pub ok: usize,
+    /// Over, and not done.
+    pub not_ok: usize,
+}
+
+/// The ledger of a run.
+#[derive(Debug)]
+pub struct Ledger {
+    pub(super) run: String,
+    pub(super) policy: Policy,
+    pub(super) tasks: Vec<Entry>,
+    /// Tasks that are [`TaskState::Ready`], in the order of their submission.
+    ready: VecDeque<TaskIndex>,
+    /// Tasks that are [`TaskState::Waiting`].
+    waiting: PriorityQueue<TaskIndex, Reverse<Millis>>,
+    counts: Counts,
+    pub(super) manager: Option<Manager>,
+    pub(super) aborted: Option<Abort>,
+    started: bool,
+    finished: bool,
+}
+
+impl Ledger {
+    /// The ledger of the run called `run` with this many tasks; `managed`, if each of its rounds needs a manager.
+    #[must_use]
+    pub fn new(run: &str, tasks: usize, policy: Policy, managed: bool) -> Self {
+        let entry = Entry {
+            state: TaskState::Ready,
+            attempts: 0,
+            began: Millis::default(),
+            took_ms: 0,
+            last: None,
+            message: None,
+            handle: None,
+        };
+        Self {
+            run: run.to_owned(),
+            policy,
+            tasks: vec![entry; tasks],
+            ready: (0..tasks).map(TaskIndex).collect(),
+            waiting: PriorityQueue::new(),
+            counts: Counts { tasks, ready: tasks, ..Counts::default() },
+            manager: managed.then(Manager::default),
+            aborted: None,
+            started: false,
+            finished: false,
+        }
+    }
+
+    /// Applies one event. What makes no sense, such as the end of a try that is over already, is passed over.
+    pub fn handle(&mut self, now: Millis, event: Event, effects: &mut Vec<Effect>) {
+        match event {
+            Event::Start => self.start(),
+            Event::Created { task, attempt, handle } => self.created(task, attempt, handle),
+            Event::Ended { task, attempt, verdict } => self.ended(now, task, attempt, &verdict, effects),
+            Event::ManagerEnded(verdict) => self.manager_ended(now, &verdict, effects),
+            Event::Stop(why) => self.abort(why, effects),
+            Event::Tick => {}
+        }
+        self.go_on(now, effects);
+    }
+
+    /// When a tick is next worth sending; early or repeated ones are harmless.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Millis> {
+        if self.aborted.is_some() || self.finished || !self.started {
+            return None;
+        }
+        let retry = self.waiting.peek().map(|(_, Reverse(at))| *at);
+        let manager = self.manager.as_ref().and_then(|manager| manager.deadline(self.outstanding()));
+        retry.into_iter().chain(manager).min()
+    }
+
+    /// How many tasks are where.
+    #[must_use]
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Where a task is.
+    #[must_use]
+    pub fn state(&self, TaskIndex(index): TaskIndex) -> Option<TaskState> {
+        self.tasks.get(index).map(|entry| entry.state)
+    }
+
+    /// Why the run ended early, if it did.
+    #[must_use]
+    pub const fn aborted(&self) -> Option<&Abort> {
+        self.aborted.as_ref()
+    }
+
+    /// The server's names for all jobs that are not answered: what is to be cancelled when the run ends early.
+    pub fn unanswered(&self) -> impl Iterator<Item = Bytes> + '_ {
+        let in_flight = self.tasks.iter().filter(|entry| entry.state == TaskState::InFlight);
+        in_flight.filter_map(|entry| entry.handle.clone())
+    }
+
+    /// Tasks that are due and not over.
+    const fn outstanding(&self) -> usize {
+        self.counts.ready + self.counts.in_flight
+    }
+
+    fn start(&mut self) {
+        self.started = true;
+        self.finished = false;
+        self.aborted = None;
+        self.ready.clear();
+        for index in 0..self.tasks.len() {
+            match self.tasks.get(index).map(|entry| entry.state) {
+                // It is the same try once more.
+                Some(TaskState::InFlight) => {
+                    if let Some(entry) = self.tasks.get_mut(index) {
+                        entry.attempts = entry.attempts.saturating_sub(1);
+                    }
+                    self.place(TaskIndex(index), TaskState::Ready);
+                }
+                Some(TaskState::Ended(OutcomeKind::Critical)) => {
+                    self.place(TaskIndex(index), TaskState::Ready)
+                }
+                Some(TaskState::Ready) => self.ready.push_back(TaskIndex(index)),
+                _ => {}
+            }
+        }
+        if let Some(manager) = &mut self.manager {
+            manager.start();
+        }
+    }
+
+    fn created(&mut self, TaskIndex(index): TaskIndex, attempt: u32, handle: Bytes) {
+        if let Some(entry) = self.tasks.get_mut(index)
+            && entry.state == TaskState::InFlight
+            && entry.attempts == attempt
+        {
+            entry.handle = Some(handle);
+        }
+    }
+
+    fn ended(
+        &mut self,
+        now: Millis,
+        task: TaskIndex,
+        attempt: u32,
+        verdict: &Verdict,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(handle) = self.settle(now, task, attempt, verdict) else { return };
+        match self.state(task) {
+            _ if self.aborted.is_some() => {}
+            Some(TaskState::Waiting(at)) => effects.push(Effect::Again { task, at }),
+            Some(TaskState::Ended(OutcomeKind::Critical)) => self.abort(Abort::Critical(task), effects),
+            _ => {}
+        }
+        if let (OutcomeKind::TimedOut, Some(handle)) = (verdict.kind, handle) {
+            effects.push(Effect::Cancel { handle });
+        }
+    }
+
+    /// Puts a task that ended into its next place. None when it was not in that try; else the name of its job, if it had one.
+    fn settle(
+        &mut self,
+        now: Millis,
+        task: TaskIndex,
+        attempt: u32,
+        verdict: &Verdict,
+    ) -> Option<Option<Bytes>> {
+        let entry = self.tasks.get_mut(task.0)?;
+        if entry.state != TaskState::InFlight || entry.attempts != attempt {
+            return None;
+        }
+        entry.took_ms = now.since(entry.began);
+        entry.last = Some(verdict.kind);
+        entry.message = verdict.message.as_deref().map(Into::into);
+        let handle = entry.handle.clone();
+        let next = if self.policy.tries_again(verdict.kind, attempt) {
+            TaskState::Waiting(now.plus(self.policy.pause_ms(&self.run, task.0 as u64, attempt)))
+        } else {
+            TaskState::Ended(verdict.kind)
+        };
+        self.place(task, next);
+        Some(handle)
+    }
+
+    fn manager_ended(&mut self, now: Millis, verdict: &Verdict, effects: &mut Vec<Effect>) {
+        let (policy, run) = (&self.policy, &self.run);
+        let over = self.counts.open() == 0;
+        let Some(manager) = &mut self.manager else { return };
+        if let Some(why) = manager.ended(now, verdict, policy, run, over) {
+            self.abort(Abort::Manager(why), effects);
+        }
+    }
+
+    fn abort(&mut self, why: Abort, effects: &mut Vec<Effect>) {
+        if self.aborted.is_none() && !self.finished {
+            effects.push(Effect::Abort(why.clone()));
+            self.aborted = Some(why);
+        }
+    }
+
+    /// Submits what is due and has room; says when all is over.
+    fn go_on(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        if self.aborted.is_some() || self.finished || !self.started {
+            return;
+        }
+        while let Some((task, Reverse(at))) = self.waiting.peek().map(|(task, at)| (*task, *at))
+            && at <= now
+        {
+            self.place(task, TaskState::Ready);
+        }
+        let outstanding = self.outstanding();
+        if let Some(manager) = &mut self.manager
+            && let Some(attempt) = manager.submit(now, outstanding)
+        {
+            effects.push(Effect::SubmitManager { attempt, tasks: outstanding });
+        }
+        while self.counts.in_flight < self.policy.in_flight.max(1)
+            && let Some(task) = self.ready.front().copied()
+        {
+            self.place(task, TaskState::InFlight);
+            let Some(entry) = self.tasks.get_mut(task.0) else { continue };
+            entry.attempts = entry.attempts.saturating_add(1);
+            entry.began = now;
+            entry.handle = None;
+            effects.push(Effect::Submit { task, attempt: entry.attempts });
+        }
+        let answered =
+            self.manager.as_ref().is_none_or(|manager| manager.is_over(now, self.policy.manager_grace));
+        if self.counts.open() == 0 {
+            if answered {
+                self.finished = true;
+                effects.push(Effect::Finish);
+            } else if let Some(manager) = &mut self.manager {
+                manager.wait_for_answer(now, self.policy.manager_grace);
+            }
+        }
+    }
+
+    /// Moves a task to its next place: the only way there is. [`Self::ready`] is left alone when a task is taken from its front.
+    fn place(&mut self, task: TaskIndex, next: TaskState) {
+        let Some(entry) = self.tasks.get_mut(task.0) else { return };
+        let before = std::mem::replace(&mut entry.state, next);
+        *self.counts.of(before) -= 1;
+        *self.counts.of(next) += 1;
+        match before {
+            TaskState::Ready if self.ready.front() == Some(&task) => drop(self.ready.pop_front()),
+            TaskState::Ready => self.ready.retain(|other| *other != task),
+            TaskState::Waiting(_) => drop(self.waiting.remove(&task)),
+            TaskState::InFlight | TaskState::Ended(_) => {}
+        }
+        match next {
+            TaskState::Ready => self.ready.push_back(task),
+            TaskState::Waiting(at) => drop(self.waiting.push(task, Reverse(at))),
+            TaskState::InFlight | TaskState::Ended(_) => {}
+        }
+    }
+
+    /// What must hold after every event, for tests.
+    ///
+    /// # Errors
+    /// What does not.
+    pub fn check(&self) -> Result<(), String> {
+        let mut counted = Counts { tasks: self.tasks.len(), ..Counts::default() };
+        for (index, entry) in self.tasks.iter().enumerate() {
+            *counted.of(entry.state) += 1;
+            let listed = self.ready.iter().filter(|task| task.0 == index).count();
+            let wanted = usize::from(entry.state == TaskState::Ready);
+            if listed != wanted {
+                return Err(format!("task {index} is {:?} and {listed} times in the queue", entry.state));
+            }
+            let timer = self.waiting.get_priority(&TaskIndex(index)).map(|Reverse(at)| *at);
+            let due = match entry.state {
+                TaskState::Waiting(at) => Some(at),
+                _ => None,
+            };
+            if timer != due {
+                return Err(format!("task {index} is {:?}, its timer {timer:?}", entry.state));
+            }
+        }
+        if counted != self.counts {
+            return Err(format!("counted {counted:?}, kept {:?}", self.counts));
+        }
+        if self.started && self.counts.in_flight > self.policy.in_flight.max(1) {
+            return Err(format!("{} are in flight", self.counts.in_flight));
+        }
+        Ok(())
+    }
+}
+
+impl Counts {
+    /// Tasks that are not over.
+    #[must_use]
+    pub const fn open(&self) -> usize {
+        self.ready + self.in_flight + self.waiting
+    }
+
+    const fn of(&mut self, state: TaskState) -> &mut usize {
+        match state {
+            TaskState::Ready => &mut self.ready,
+            TaskState::InFlight => &mut self.in_flight,
+            TaskState::Waiting(_) => &mut self.waiting,
+            TaskState::Ended(OutcomeKind::Ok) => &mut self.ok,
+            TaskState::Ended(_) => &mut self.not_ok,
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! A ledger that goes on where another one ended: what the journal says.
+
+use super::{Entry, Ledger, TaskIndex, TaskState};
+use crate::run::verdict::{OutcomeKind, Verdict};
+use bytes::Bytes;
+use conveyor_common::Millis;
+
+/// What happened before, in the order in which it did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// A task was submitted.
+    Submitted {
+        /// Which.
+        task: TaskIndex,
+        /// Which try, from 1.
+        attempt: u32,
+    },
+    /// A server had its job and called it this.
+    Created {
+        /// Which.
+        task: TaskIndex,
+        /// Which try.
+        attempt: u32,
+        /// The server's name.
+        handle: Bytes,
+    },
+    /// A try was over.
+    Ended {
+        /// Which.
+        task: TaskIndex,
+        /// Which try.
+        attempt: u32,
+        /// How it went.
+        verdict: Verdict,
+    },
+    /// A manager task was submitted.
+    ManagerSubmitted,
+    /// A manager task was over.
+    ManagerEnded(Verdict),
+}
+
+impl Ledger {
+    /// Applies what happened before, at `at`. Whatever does not fit, such as the end of a try that never began, is passed
+    /// over: a journal may have lost lines with the machine.
+    pub fn restore(&mut self, at: Millis, past: &Past) {
+        match past {
+            Past::Submitted { task, attempt } => {
+                let Some(Entry {
+                    state: TaskState::Ready | TaskState::Waiting(_) | TaskState::InFlight, ..
+                }) = self.tasks.get(task.0)
+                else {
+                    // A critical task is tried again by the client that went on.
+                    if self.state(*task) == Some(TaskState::Ended(OutcomeKind::Critical)) {
+                        self.begin(at, *task, *attempt);
+                    }
+                    return;
+                };
+                self.begin(at, *task, *attempt);
+            }
+            Past::Created { task, attempt, handle } => self.created(*task, *attempt, handle.clone()),
+            Past::Ended { task, attempt, verdict } => drop(self.settle(at, *task, *attempt, verdict)),
+            Past::ManagerSubmitted => {
+                if let Some(manager) = &mut self.manager {
+                    manager.attempts = manager.attempts.saturating_add(1);
+                }
+            }
+            Past::ManagerEnded(verdict) => {
+                if let Some(manager) = &mut self.manager {
+                    manager.last = Some(verdict.kind);
+                    manager.message = verdict.message.as_deref().map(Into::into);
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, at: Millis, task: TaskIndex, attempt: u32) {
+        self.place(task, TaskState::InFlight);
+        if let Some(entry) = self.tasks.get_mut(task.0) {
+            entry.attempts = attempt;
+            entry.began = at;
+            entry.handle = None;
+        }
+    }
+}
