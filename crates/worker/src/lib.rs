@@ -38,6 +38,7 @@ mod error;
 mod job;
 mod layer;
 mod link;
+pub mod manager;
 pub mod performer;
 mod session;
 mod stop;
