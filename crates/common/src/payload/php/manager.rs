@@ -137,12 +137,12 @@ fn number_value(number: u32) -> Value {
 }
 
 /// The fields of [`TASK_CLASS`] that are plain values.
-fn task_fields(task: &ManagerTask) -> [(&'static str, Value); 2] {
+fn task_fields(task: &ManagerTask) -> Fields<2> {
     [("managerType", text_value(task.manager_type.as_ref())), ("taskId", id_value(task.task_id.as_ref()))]
 }
 
 /// As [`task_fields`], of [`PROCESS_CLASS`].
-fn process_fields(task: &ManagerTask) -> [(&'static str, Value); 3] {
+fn process_fields(task: &ManagerTask) -> Fields<3> {
     [
         ("tasksNumber", number_value(task.tasks_number)),
         ("workerProcessCommand", task.command.clone().map_or(Value::Null, Value::Bytes)),
@@ -151,7 +151,7 @@ fn process_fields(task: &ManagerTask) -> [(&'static str, Value); 3] {
 }
 
 /// As [`task_fields`], of [`LOAD_CLASS`].
-fn load_fields(task: &ManagerTask) -> [(&'static str, Value); 2] {
+fn load_fields(task: &ManagerTask) -> Fields<2> {
     [
         ("memFreeUsagePercentageLimit", number_value(task.memory_percent)),
         ("cpuUsagePercentageLimit", number_value(task.cpu_percent)),
@@ -159,7 +159,7 @@ fn load_fields(task: &ManagerTask) -> [(&'static str, Value); 2] {
 }
 
 /// As [`task_fields`], of [`PERFORMERS_CLASS`].
-fn performer_fields(task: &ManagerTask) -> [(&'static str, Value); 4] {
+fn performer_fields(task: &ManagerTask) -> Fields<4> {
     let Endpoints { request_pulsar, publisher_pulsar, push_pulsar, publisher_pm } = &task.endpoints;
     [
         ("requestPulsarRsSocketAddress", text_value(request_pulsar.as_ref())),
@@ -224,11 +224,14 @@ fn performers_object(task: &ManagerTask) -> Value {
     object(PERFORMERS_CLASS, performer_fields(task))
 }
 
+/// Plain values by the names of their properties.
+type Fields<const N: usize> = [(&'static str, Value); N];
+
 /// Writes what differs between `was` and `fields` into the object at `path`, or `new` when there is no object.
 fn update<const N: usize>(
     root: &mut Value,
     path: &[&'static str],
-    (was, fields): ([(&'static str, Value); N], [(&'static str, Value); N]),
+    (was, fields): (Fields<N>, Fields<N>),
     new: Option<Value>,
 ) -> Read<()> {
     if was == fields {
