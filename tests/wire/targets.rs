@@ -243,12 +243,25 @@ fn manager(codec: Codec, task: &ManagerTask, data: &[u8]) {
         assert_eq!(bytes, data, "{task:?}");
     }
     assert_eq!(codec.decode(&bytes.into(), &limits).as_ref(), Ok(task), "{codec}");
-    let more = ManagerTask { tasks_number: task.tasks_number ^ 1, ..task.clone() };
-    // A value that another one refers to cannot be changed alone.
-    if let Ok(bytes) = codec.encode(&more, &limits) {
-        let again: ManagerTask = codec.decode(&bytes.into(), &limits).expect("what was changed can be read");
-        let original = again.original.clone();
-        assert_eq!(again, ManagerTask { original, ..more }, "{codec}");
+    let changes: [fn(&mut ManagerTask); 7] = [
+        |task| task.tasks_number ^= 1,
+        |task| task.manager_type = Some("other".to_owned()),
+        |task| task.task_id = None,
+        |task| task.command = Some("rev".into()),
+        |task| task.most_at_once = None,
+        |task| task.memory_percent ^= 1,
+        |task| task.endpoints.push_pulsar = Some("tcp://h:1".to_owned()),
+    ];
+    for change in changes {
+        let mut more = task.clone();
+        change(&mut more);
+        // A value that another one refers to cannot be changed alone.
+        if let Ok(bytes) = codec.encode(&more, &limits) {
+            let again: ManagerTask =
+                codec.decode(&bytes.into(), &limits).expect("what was changed can be read");
+            let original = again.original.clone();
+            assert_eq!(again, ManagerTask { original, ..more }, "{codec}");
+        }
     }
 }
 
