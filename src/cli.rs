@@ -44,6 +44,8 @@ enum Command {
     Client(cmd::client::Args),
     /// Work: run a command for every job
     Worker(Box<cmd::worker::Args>),
+    /// Try out what a configuration file says
+    Config(cmd::config::Args),
     /// Check any Gearman server against numbered protocol rules
     Conformance(cmd::conformance::Args),
 }
@@ -60,6 +62,7 @@ impl Cli {
             Command::Bench(args) => cmd::bench::run(&args),
             Command::Client(args) => cmd::client::run(&args),
             Command::Worker(args) => cmd::worker::run(&args),
+            Command::Config(args) => cmd::config::run(&args),
             Command::Conformance(args) => cmd::conformance::run(&args),
         }
     }

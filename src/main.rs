@@ -8,6 +8,7 @@ mod port_owner;
 mod queues;
 mod settings;
 mod signals;
+mod sinks;
 mod storage;
 
 use clap::Parser;

@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod all_in_one;
 pub(crate) mod bench;
 pub(crate) mod client;
+pub(crate) mod config;
 pub(crate) mod conformance;
 pub(crate) mod import;
 mod pid_file;

@@ -12,6 +12,7 @@
 
 mod items;
 mod library;
+mod php_family;
 #[path = "../wire/php_strategy.rs"]
 mod php_strategy;
 mod php_values;

@@ -39,6 +39,9 @@ pygearman 0.2.6, npm gearman 2.1.0.
 
 ";
 
+/// What `php_family` tries.
+pub(crate) const PHP_FAMILY: &str = include_str!("php_family.md");
+
 fn cell(outcome: Option<&Outcome>, notes: &mut Vec<&'static str>) -> String {
     match outcome {
         Some(Outcome::Passed) => "yes".to_owned(),
@@ -101,5 +104,5 @@ fn table(rows: &[Row]) -> String {
         writeln!(out, "{}. {note}", at + 1).unwrap();
     }
     out.push_str("\nEpoch on gearmand 1.1: it wakes no sleeping worker when the time has come; the test submits another job then.\n");
-    out
+    out + "\n" + PHP_FAMILY
 }

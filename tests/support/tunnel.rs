@@ -8,9 +8,9 @@ use std::process::Command;
 /// The name in the certificate that is signed by a CA.
 pub(crate) const NAME: &str = "jobs.test";
 
-/// Certificates, `X.pem` with `X.key`: `ca`, `server` for [`NAME`] and `client` signed by it, `other` (another CA), and
-/// three that are self-signed and have no name but a CN: `pair` (marked as a CA, version 3), `old` (version 1, an RSA
-/// key) and `stranger` (as `pair`).
+/// Certificates, `X.pem` with `X.key`: `ca`, `server` for [`NAME`], `here` for 127.0.0.1 and `client` signed by it,
+/// `other` (another CA), and three that are self-signed and have no name but a CN: `pair` (marked as a CA, version 3),
+/// `old` (version 1, an RSA key) and `stranger` (as `pair`).
 #[derive(Debug)]
 pub(crate) struct Certificates {
     directory: tempfile::TempDir,
@@ -35,6 +35,7 @@ impl Certificates {
         let signed = ["-CA", &ca, "-CAkey", &key, "-addext", "basicConstraints=CA:FALSE", "-addext"];
         made.make("server", EC, &[&signed[..], &[&name]].concat());
         made.make("client", EC, &[&signed[..], &["extendedKeyUsage=clientAuth"]].concat());
+        made.make("here", EC, &[&signed[..], &["subjectAltName=IP:127.0.0.1"]].concat());
         made
     }
 

@@ -13,6 +13,7 @@ mod framing;
 mod fuzz;
 mod golden;
 mod layout;
+mod manager;
 mod memory;
 mod payload;
 mod php;

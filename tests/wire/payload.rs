@@ -1,6 +1,6 @@
 //! Tasks and results in every codec.
 
-use crate::{php, php_strategy, targets};
+use crate::{manager, php, php_strategy, targets};
 use bytes::Bytes;
 use conveyor_common::payload::php::{Key, Value};
 use conveyor_common::payload::{
@@ -10,15 +10,15 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-fn decode<P: Payload>(codec: Codec, bytes: &[u8]) -> Result<P, PayloadError> {
+pub(crate) fn decode<P: Payload>(codec: Codec, bytes: &[u8]) -> Result<P, PayloadError> {
     codec.decode(&Bytes::copy_from_slice(bytes), &Limits::default())
 }
 
-fn encode(codec: Codec, value: &impl Payload) -> Vec<u8> {
+pub(crate) fn encode(codec: Codec, value: &impl Payload) -> Vec<u8> {
     codec.encode(value, &Limits::default()).unwrap()
 }
 
-fn recorded(name: &str) -> Vec<u8> {
+pub(crate) fn recorded(name: &str) -> Vec<u8> {
     php::fixtures().into_iter().find(|(known, _)| *known == name).unwrap().1
 }
 
@@ -35,6 +35,7 @@ pub(crate) fn known() -> Vec<Vec<u8>> {
         ExecutionResult::critical("pm-1", "x"),
     ];
     let mut known = php::known();
+    known.extend(manager::known());
     for codec in Codec::ALL {
         known.extend([encode(codec, &task), encode(codec, &binary)]);
         known.extend(results.iter().filter_map(|result| codec.encode(result, &Limits::default()).ok()));
@@ -43,8 +44,16 @@ pub(crate) fn known() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn results_are_what_php_wrote() {
-    let of = |name: &str| decode::<ExecutionResult>(Codec::Php, &recorded(name)).unwrap();
+fn concept_05_results_in_php_and_in_json_are_the_same() {
+    // Decoded from PHP's bytes, and the same from JSON.
+    let of = |name: &str| {
+        let result: ExecutionResult = decode(Codec::Php, &recorded(name)).unwrap();
+        let json = encode(Codec::Json, &result);
+        assert_eq!(decode(Codec::Json, &json), Ok(result.clone()), "{}", json.escape_ascii());
+        result
+    };
+    let json = br#"{"error_exists":true,"error_message":"boom","execution_message":null,"task_id":"t-7","critical_error":false}"#;
+    assert_eq!(decode(Codec::Json, json), Ok(of("ExecutionDto error (InspectionHelper)")));
     assert_eq!(of("ExecutionDto default"), ExecutionResult::of(None, Outcome::Ok));
     assert_eq!(of("ExecutionDto ok"), ExecutionResult::ok(42, "done"));
     assert_eq!(of("ExecutionDto error (InspectionHelper)"), ExecutionResult::error("t-7", "boom"));
@@ -69,7 +78,7 @@ fn an_object_of_another_class_is_no_result() {
 }
 
 #[test]
-fn a_critical_result_is_an_error_even_when_its_bytes_deny_it() {
+fn concept_05_a_critical_result_is_an_error_even_when_its_bytes_deny_it() {
     let denied = String::from_utf8(recorded("ExecutionDto critical")).unwrap().replacen("b:1", "b:0", 1);
     let result: ExecutionResult = decode(Codec::Php, denied.as_bytes()).unwrap();
     assert_eq!((result.outcome, result.error_exists()), (Outcome::Critical, true));
@@ -114,7 +123,7 @@ fn a_dto_that_names_its_task_is_a_task_and_stays_as_it_is() {
 }
 
 #[test]
-fn ids_that_php_would_mix_up_stay_different() {
+fn concept_03_ids_that_php_would_mix_up_stay_different_in_tasks_and_answers() {
     let ids = [TaskId::from(7), TaskId::from("7"), TaskId::from("a-7"), TaskId::from(0), TaskId::from("")];
     for codec in [Codec::Json, Codec::Bincode, Codec::Php] {
         for id in &ids {
@@ -123,6 +132,9 @@ fn ids_that_php_would_mix_up_stay_different() {
                 decode::<TaskPayload>(codec, &encode(codec, &task)).unwrap().task_id.as_ref(),
                 Some(id)
             );
+            let answer = ExecutionResult::ok(id.clone(), "x");
+            let answer: ExecutionResult = decode(codec, &encode(codec, &answer)).unwrap();
+            assert_eq!(answer.task_id.as_ref(), Some(id), "{codec}");
         }
     }
 }
@@ -199,7 +211,7 @@ fn no_truncation_and_no_changed_byte_breaks_a_codec() {
     }
 }
 
-fn some_bytes() -> impl Strategy<Value = Bytes> {
+pub(crate) fn some_bytes() -> impl Strategy<Value = Bytes> {
     prop_oneof![vec(any::<u8>(), 0..20).prop_map(Bytes::from), "\\PC{0,10}".prop_map(Bytes::from)]
 }
 
@@ -207,7 +219,7 @@ fn content() -> impl Strategy<Value = Content> {
     prop_oneof![some_bytes().prop_map(Content::Bytes), php_strategy::value().prop_map(Content::from)]
 }
 
-fn id() -> impl Strategy<Value = TaskId> {
+pub(crate) fn id() -> impl Strategy<Value = TaskId> {
     prop_oneof![any::<i64>().prop_map(TaskId::Int), some_bytes().prop_map(TaskId::Text)]
 }
 

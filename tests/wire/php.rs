@@ -58,7 +58,7 @@ fn encode(value: &Value) -> Vec<u8> {
 }
 
 #[test]
-fn what_php_wrote_is_written_again_byte_for_byte() {
+fn concept_46_what_php_wrote_is_written_again_byte_for_byte() {
     assert_eq!(fixtures().len(), 29);
     for bytes in known() {
         let value = decode(&bytes).unwrap_or_else(|error| panic!("{}: {error:?}", bytes.escape_ascii()));
@@ -183,7 +183,7 @@ fn references_mean_a_value_that_was_there_before() {
 }
 
 #[test]
-fn a_claimed_length_is_compared_with_what_is_left_before_anything_else() {
+fn concept_46_a_claimed_length_is_compared_with_what_is_left_before_anything_else() {
     for (bytes, claimed, left) in [
         (&b"s:18446744073709551615:\"\";"[..], u64::MAX, 3),
         (b"s:3:\"a\";", 3, 4),
@@ -197,7 +197,7 @@ fn a_claimed_length_is_compared_with_what_is_left_before_anything_else() {
 }
 
 #[test]
-fn depth_values_and_bytes_have_limits() {
+fn concept_46_depth_values_and_bytes_have_limits() {
     let nested = |levels: usize| [b"a:1:{i:0;".repeat(levels), b"N;".to_vec(), b"}".repeat(levels)].concat();
     assert!(decode(&nested(64)).is_ok());
     assert_eq!(decode(&nested(65)).unwrap_err().1, Problem::TooDeep { limit: 64 });

@@ -3,7 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 use conveyor_common::payload::php::{self, Key, Property, Value};
-use conveyor_common::payload::{Codec, ExecutionResult, Limits, TaskPayload};
+use conveyor_common::payload::{Codec, ExecutionResult, Limits, ManagerTask, TaskPayload};
 use conveyor_common::protocol::text::Command;
 use conveyor_common::protocol::{Decoder, Frame, FrameError, Magic, Opcode, Packet, Request, Response};
 use conveyor_worker::performer::frames::{Frames, HEADER_BYTES, Malformed, Message};
@@ -227,6 +227,40 @@ pub fn payload(data: &[u8]) {
         if let Ok(result) = codec.decode::<ExecutionResult>(&input, &limits) {
             let bytes = codec.encode(&result, &limits).expect("what was read can be written");
             assert_eq!(codec.decode(&bytes.into(), &limits), Ok(result), "{codec}");
+        }
+        if let Ok(task) = codec.decode::<ManagerTask>(&input, &limits) {
+            manager(codec, &task, data);
+        }
+    }
+}
+
+/// The task of a manager: PHP's bytes stay as they are, and with one field changed nothing else changes.
+fn manager(codec: Codec, task: &ManagerTask, data: &[u8]) {
+    let limits = Limits::default();
+    // An original that only another codec carried may be anything.
+    let Ok(bytes) = codec.encode(task, &limits) else { return assert_ne!(codec, Codec::Php) };
+    if codec == Codec::Php {
+        assert_eq!(bytes, data, "{task:?}");
+    }
+    assert_eq!(codec.decode(&bytes.into(), &limits).as_ref(), Ok(task), "{codec}");
+    let changes: [fn(&mut ManagerTask); 7] = [
+        |task| task.tasks_number ^= 1,
+        |task| task.manager_type = Some("other".to_owned()),
+        |task| task.task_id = None,
+        |task| task.command = Some("rev".into()),
+        |task| task.most_at_once = None,
+        |task| task.memory_percent ^= 1,
+        |task| task.endpoints.push_pulsar = Some("tcp://h:1".to_owned()),
+    ];
+    for change in changes {
+        let mut more = task.clone();
+        change(&mut more);
+        // A value that another one refers to cannot be changed alone.
+        if let Ok(bytes) = codec.encode(&more, &limits) {
+            let again: ManagerTask =
+                codec.decode(&bytes.into(), &limits).expect("what was changed can be read");
+            let original = again.original.clone();
+            assert_eq!(again, ManagerTask { original, ..more }, "{codec}");
         }
     }
 }

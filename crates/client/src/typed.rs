@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind, JobName, MayHaveRun};
 use crate::job::Job;
 use crate::job_handle::{JobHandle, Outcome, Update};
 use bytes::Bytes;
-use conveyor_common::payload::{Codec, ExecutionResult, Limits, TaskPayload};
+use conveyor_common::payload::{Codec, ExecutionResult, Limits, Payload};
 use std::collections::BTreeMap;
 
 /// Which function has which codec, and what a payload may hold.
@@ -35,14 +35,15 @@ pub enum TaskOutcome {
 }
 
 impl Job {
-    /// A foreground job of `function` that carries `task` in `codec`.
+    /// A foreground job of `function` that carries `task` in `codec`: a [`TaskPayload`](crate::payload::TaskPayload) for
+    /// a performer, a [`ManagerTask`](crate::payload::ManagerTask) for a manager.
     ///
     /// # Errors
     /// The codec cannot write the task, or not within `limits`. The error names the function.
     pub fn task(
         function: impl Into<Bytes>,
         codec: Codec,
-        task: &TaskPayload,
+        task: &impl Payload,
         limits: &Limits,
     ) -> Result<Self, Error> {
         let function = function.into();
@@ -83,7 +84,7 @@ impl Client {
     ///
     /// # Errors
     /// The codec cannot write the task.
-    pub fn task(&self, function: impl Into<Bytes>, task: &TaskPayload) -> Result<Job, Error> {
+    pub fn task(&self, function: impl Into<Bytes>, task: &impl Payload) -> Result<Job, Error> {
         let (function, codecs) = (function.into(), self.codecs());
         let codec = codecs.of(&function);
         Job::task(function, codec, task, &codecs.limits)

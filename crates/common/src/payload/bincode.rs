@@ -5,7 +5,8 @@
 //! that is only claimed.
 
 use super::{
-    Codec, Content, ExecutionResult, Limits, Outcome, PayloadError, Problem, TaskId, TaskPayload, php,
+    Codec, Content, Endpoints, ExecutionResult, Limits, ManagerTask, Outcome, PayloadError, Problem, TaskId,
+    TaskPayload, php,
 };
 use ::bincode::config::{Configuration, Limit, LittleEndian, Varint, standard};
 use ::bincode::error::DecodeError;
@@ -45,6 +46,22 @@ struct Execution<'a> {
     execution_message: Option<Body<'a>>,
     task_id: Option<Id<'a>>,
     critical_error: bool,
+}
+
+#[derive(Encode, BorrowDecode)]
+struct Manager<'a> {
+    manager_type: Option<&'a str>,
+    task_id: Option<Id<'a>>,
+    tasks_number: u32,
+    command: Option<&'a [u8]>,
+    most_at_once: Option<u32>,
+    memory_percent: u32,
+    cpu_percent: u32,
+    request_pulsar: Option<&'a str>,
+    publisher_pulsar: Option<&'a str>,
+    push_pulsar: Option<&'a str>,
+    publisher_pm: Option<&'a str>,
+    original: Option<&'a [u8]>,
 }
 
 const fn configuration() -> Configuration<LittleEndian, Varint, Limit<MOST_BYTES>> {
@@ -157,5 +174,46 @@ pub(super) fn decode_result(input: &Bytes, limits: &Limits) -> Result<ExecutionR
         execution_message: message,
         task_id: execution.task_id.map(|id| from_id(input, &id)),
         outcome: Outcome::from_flags(execution.error_exists, execution.critical_error),
+    })
+}
+
+pub(super) fn encode_manager(task: &ManagerTask, limits: &Limits) -> Result<Vec<u8>, PayloadError> {
+    let original = task.original.as_ref().map(|value| php::encode(value, limits)).transpose()?;
+    let manager = Manager {
+        manager_type: task.manager_type.as_deref(),
+        task_id: task.task_id.as_ref().map(to_id),
+        tasks_number: task.tasks_number,
+        command: task.command.as_deref(),
+        most_at_once: task.most_at_once,
+        memory_percent: task.memory_percent,
+        cpu_percent: task.cpu_percent,
+        request_pulsar: task.endpoints.request_pulsar.as_deref(),
+        publisher_pulsar: task.endpoints.publisher_pulsar.as_deref(),
+        push_pulsar: task.endpoints.push_pulsar.as_deref(),
+        publisher_pm: task.endpoints.publisher_pm.as_deref(),
+        original: original.as_deref(),
+    };
+    write(&manager, limits)
+}
+
+pub(super) fn decode_manager(input: &Bytes, limits: &Limits) -> Result<ManagerTask, PayloadError> {
+    let manager: Manager<'_> = read(input, limits)?;
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    let original = manager.original.map(|value| php::decode(&input.slice_ref(value), limits));
+    Ok(ManagerTask {
+        manager_type: owned(manager.manager_type),
+        task_id: manager.task_id.map(|id| from_id(input, &id)),
+        tasks_number: manager.tasks_number,
+        command: manager.command.map(|command| input.slice_ref(command)),
+        most_at_once: manager.most_at_once,
+        memory_percent: manager.memory_percent,
+        cpu_percent: manager.cpu_percent,
+        endpoints: Endpoints {
+            request_pulsar: owned(manager.request_pulsar),
+            publisher_pulsar: owned(manager.publisher_pulsar),
+            push_pulsar: owned(manager.push_pulsar),
+            publisher_pm: owned(manager.publisher_pm),
+        },
+        original: original.transpose()?,
     })
 }

@@ -65,6 +65,13 @@ pub enum Problem {
     Refused(&'static str),
     /// An object of another class.
     WrongClass(String),
+    /// A field with an object of another class.
+    WrongClassOf {
+        /// The field.
+        field: &'static str,
+        /// The class.
+        class: String,
+    },
     /// A field with a value that it cannot have.
     WrongType {
         /// The field.
@@ -112,6 +119,9 @@ impl fmt::Display for Problem {
             Self::BadReference => f.write_str("a reference to a value that has not been there yet"),
             Self::Refused(what) => write!(f, "{what} is refused"),
             Self::WrongClass(class) => write!(f, "an object of class {class} does not belong here"),
+            Self::WrongClassOf { field, class } => {
+                write!(f, "the field {field} cannot have an object of class {class}")
+            }
             Self::WrongType { field } => write!(f, "the field {field} cannot have this value"),
             Self::MissingField(field) => write!(f, "the field {field} is missing"),
             Self::UnknownField(field) => write!(f, "there is no field {field}"),

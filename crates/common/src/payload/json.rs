@@ -4,7 +4,8 @@
 //! serialized bytes.
 
 use super::{
-    Codec, Content, ExecutionResult, Limits, Outcome, PayloadError, Problem, TaskId, TaskPayload, php,
+    Codec, Content, Endpoints, ExecutionResult, Limits, ManagerTask, Outcome, PayloadError, Problem, TaskId,
+    TaskPayload, php,
 };
 use bytes::Bytes;
 use serde::de::Error as _;
@@ -71,6 +72,47 @@ struct Execution {
     task_id: Option<Id>,
     #[serde(default)]
     critical_error: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manager {
+    #[serde(default)]
+    manager_type: Option<String>,
+    #[serde(default)]
+    task_id: Option<Id>,
+    #[serde(default)]
+    tasks_number: u32,
+    #[serde(default)]
+    command: Option<Text>,
+    #[serde(default)]
+    most_at_once: Option<u32>,
+    #[serde(default = "memory_percent")]
+    memory_percent: u32,
+    #[serde(default = "cpu_percent")]
+    cpu_percent: u32,
+    #[serde(default)]
+    endpoints: Addresses,
+    /// Only where there is one: it means something to PHP alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    php: Option<Text>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Addresses {
+    request_pulsar: Option<String>,
+    publisher_pulsar: Option<String>,
+    push_pulsar: Option<String>,
+    publisher_pm: Option<String>,
+}
+
+const fn memory_percent() -> u32 {
+    ManagerTask::MEMORY_PERCENT
+}
+
+const fn cpu_percent() -> u32 {
+    ManagerTask::CPU_PERCENT
 }
 
 fn to_text(bytes: &[u8]) -> Text {
@@ -195,5 +237,39 @@ pub(super) fn decode_result(input: &Bytes, limits: &Limits) -> Result<ExecutionR
         execution_message: execution.execution_message.map(|body| from_body(body, limits)).transpose()?,
         task_id: execution.task_id.map(from_id).transpose()?,
         outcome: Outcome::from_flags(execution.error_exists, execution.critical_error),
+    })
+}
+
+pub(super) fn encode_manager(task: &ManagerTask, limits: &Limits) -> Result<Vec<u8>, PayloadError> {
+    let Endpoints { request_pulsar, publisher_pulsar, push_pulsar, publisher_pm } = task.endpoints.clone();
+    let original = task.original.as_ref().map(|value| php::encode(value, limits)).transpose()?;
+    let manager = Manager {
+        manager_type: task.manager_type.clone(),
+        task_id: task.task_id.as_ref().map(to_id),
+        tasks_number: task.tasks_number,
+        command: task.command.as_deref().map(to_text),
+        most_at_once: task.most_at_once,
+        memory_percent: task.memory_percent,
+        cpu_percent: task.cpu_percent,
+        endpoints: Addresses { request_pulsar, publisher_pulsar, push_pulsar, publisher_pm },
+        php: original.as_deref().map(to_text),
+    };
+    write(&manager, limits)
+}
+
+pub(super) fn decode_manager(input: &Bytes, limits: &Limits) -> Result<ManagerTask, PayloadError> {
+    let manager: Manager = read(input, limits)?;
+    let Addresses { request_pulsar, publisher_pulsar, push_pulsar, publisher_pm } = manager.endpoints;
+    let original = manager.php.map(|text| php::decode(&from_text(text)?, limits)).transpose()?;
+    Ok(ManagerTask {
+        manager_type: manager.manager_type,
+        task_id: manager.task_id.map(from_id).transpose()?,
+        tasks_number: manager.tasks_number,
+        command: manager.command.map(from_text).transpose()?,
+        most_at_once: manager.most_at_once,
+        memory_percent: manager.memory_percent,
+        cpu_percent: manager.cpu_percent,
+        endpoints: Endpoints { request_pulsar, publisher_pulsar, push_pulsar, publisher_pm },
+        original,
     })
 }

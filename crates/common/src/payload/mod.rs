@@ -1,7 +1,7 @@
 //! What a client asks of a worker and what the worker answers, in the codec that the function uses.
 //!
 //! The server never looks into a payload; clients and workers agree on a [`Codec`] for each function. All of them
-//! carry the same two values, [`TaskPayload`] and [`ExecutionResult`].
+//! carry the same values: [`TaskPayload`], [`ExecutionResult`] and, but for raw bytes, [`ManagerTask`].
 //!
 //! ```
 //! use conveyor_common::payload::{Codec, ExecutionResult, Limits, Outcome, TaskPayload};
@@ -21,12 +21,14 @@
 mod bincode;
 mod error;
 mod json;
+mod manager;
 pub mod php;
 mod raw;
 mod value;
 
 use bytes::Bytes;
 pub use error::{PayloadError, Problem};
+pub use manager::{Endpoints, ManagerTask};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -151,7 +153,7 @@ mod sealed {
     impl Sealed for super::ExecutionResult {}
 }
 
-/// What every codec can carry: [`TaskPayload`] and [`ExecutionResult`].
+/// What codecs can carry: [`TaskPayload`], [`ExecutionResult`] and [`ManagerTask`].
 pub trait Payload: sealed::Sealed + Sized {
     #[doc(hidden)]
     fn encode(&self, codec: Codec, limits: &Limits) -> Result<Vec<u8>, PayloadError>;

@@ -21,6 +21,8 @@
 //! assert_eq!(error.to_string(), "php payload, byte 2: claims 999999999, which the 1 bytes left cannot hold");
 //! ```
 
+mod edit;
+pub(super) mod manager;
 mod read;
 pub(super) mod typed;
 mod value;

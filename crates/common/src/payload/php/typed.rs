@@ -19,11 +19,11 @@ const BODY_NUMBER: u64 = 5;
 const MESSAGE_NUMBER: u64 = 4;
 
 /// What is wrong with a value as a whole; it begins at byte 0.
-const fn wrong(problem: Problem) -> PayloadError {
+pub(super) const fn wrong(problem: Problem) -> PayloadError {
     PayloadError::new(Codec::Php, 0, problem)
 }
 
-const fn wrong_type(field: &'static str) -> PayloadError {
+pub(super) const fn wrong_type(field: &'static str) -> PayloadError {
     wrong(Problem::WrongType { field })
 }
 
@@ -91,7 +91,7 @@ fn own_id(value: &Value) -> Option<TaskId> {
 }
 
 /// Outer `None`: no task can be called so.
-fn id_of(value: &Value) -> Option<Option<TaskId>> {
+pub(super) fn id_of(value: &Value) -> Option<Option<TaskId>> {
     match value {
         Value::Null => Some(None),
         Value::Int(number) => Some(Some(TaskId::Int(*number))),
@@ -100,7 +100,7 @@ fn id_of(value: &Value) -> Option<Option<TaskId>> {
     }
 }
 
-fn id_value(id: Option<&TaskId>) -> Value {
+pub(super) fn id_value(id: Option<&TaskId>) -> Value {
     match id {
         None => Value::Null,
         Some(TaskId::Int(number)) => Value::Int(*number),
