@@ -47,6 +47,7 @@ mod job;
 mod job_handle;
 mod options;
 mod pool;
+pub mod schedule;
 mod stream;
 mod task;
 mod tls;
