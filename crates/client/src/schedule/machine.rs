@@ -68,6 +68,8 @@ pub enum Event {
     Opened,
     /// Time passed.
     Tick,
+    /// Somebody looks: what waits may start, nothing new is due.
+    Look,
     /// Somebody wants it to run now.
     RunNow,
     /// This start is about to leave.
@@ -191,6 +193,7 @@ impl<'a> Machine<'a> {
                     self.look(now, effects);
                 }
             }
+            Event::Look => {}
             Event::RunNow => self.run_now(now, effects),
             Event::Sending { due } => self.change(due, |run| run.phase = Phase::Sent),
             Event::Started { due, place } => self.change(due, |run| {
