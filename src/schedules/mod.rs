@@ -55,8 +55,7 @@ impl ScheduleArgs {
     pub(crate) fn prepare(&self, otherwise: Option<&str>) -> Result<Option<Prepared>, String> {
         let default = otherwise.map(Path::new).filter(|file| file.exists());
         let Some(config) = self.config.as_deref().or(default) else { return Ok(None) };
-        let mut schedules = config::read(config)?;
-        schedules.retain(|schedule| schedule.plan.enabled);
+        let schedules = config::read(config)?;
         if schedules.is_empty() {
             return Ok(None);
         }
@@ -73,9 +72,10 @@ pub(crate) struct Running {
 }
 
 impl Prepared {
-    /// Names, for people.
+    /// Names of those that are on, for people.
     pub(crate) fn names(&self) -> String {
-        let names: Vec<&str> = self.schedules.iter().map(|schedule| schedule.plan.name.as_str()).collect();
+        let on = self.schedules.iter().filter(|schedule| schedule.plan.enabled);
+        let names: Vec<&str> = on.map(|schedule| schedule.plan.name.as_str()).collect();
         names.join(" ")
     }
 
