@@ -8,7 +8,6 @@ use super::store::{Folder, RunLock};
 use super::submit::{self, Found};
 use super::{child, now};
 use conveyor_client::schedule::{Effect, Event, How, Kind, Machine, Phase, Run, Start, State, Where, unique};
-use rustix::process::Signal;
 use std::collections::{BTreeMap, VecDeque};
 use std::env;
 use std::ffi::OsString;
@@ -27,9 +26,6 @@ const LOOK: Duration = Duration::from_secs(5);
 /// Time between two looks at what runs, and two attempts to store something.
 const POLL: Duration = Duration::from_secs(1);
 
-/// How long a run may take to end after TERM, before it is killed.
-const STOP: Duration = Duration::from_secs(10);
-
 /// Ends of runs that may wait to be looked at.
 const ENDS: usize = 64;
 
@@ -39,13 +35,13 @@ const STAND_IN: &str = "CONVEYOR_TEST_RUN";
 /// How runs are started and which server is meant.
 #[derive(Debug)]
 pub(crate) struct Starter {
-    program: PathBuf,
+    pub(super) program: PathBuf,
     /// What comes before the name of a run.
     words: Vec<OsString>,
     config: PathBuf,
     server: String,
     /// Somebody waits for it at a terminal.
-    foreground: bool,
+    pub(super) foreground: bool,
 }
 
 impl Starter {
@@ -71,7 +67,7 @@ impl Starter {
         Self { foreground: true, ..self }
     }
 
-    fn command(&self, run: &str, unique: &str) -> Command {
+    pub(super) fn command(&self, run: &str, unique: &str) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.words).arg(run).arg("--config").arg(&self.config).args(["--run-id", unique]);
         command
@@ -81,17 +77,17 @@ impl Starter {
 /// Whoever looks after one schedule.
 pub(crate) struct Keeper {
     pub(super) schedule: Schedule,
-    folder: Folder,
-    starter: Arc<Starter>,
+    pub(super) folder: Folder,
+    pub(super) starter: Arc<Starter>,
     /// What is being started here, or runs as a process of this one.
-    held: BTreeMap<i64, RunLock>,
+    pub(super) held: BTreeMap<i64, RunLock>,
     /// When what was told to stop is killed.
-    kill_at: BTreeMap<i64, Instant>,
+    pub(super) kill_at: BTreeMap<i64, Instant>,
     /// What could not be stored yet.
     unstored: VecDeque<Event>,
     /// What was stored last.
     pub(super) seen: State,
-    ended: mpsc::Sender<(i64, ExitStatus)>,
+    pub(super) ended: mpsc::Sender<(i64, ExitStatus)>,
     pub(super) ends: mpsc::Receiver<(i64, ExitStatus)>,
     /// Exit codes of processes of this one.
     pub(super) codes: BTreeMap<i64, i32>,
@@ -163,7 +159,7 @@ impl Keeper {
     }
 
     /// Logs what is to be logged.
-    fn tell(&self, effect: &Effect) {
+    pub(super) fn tell(&self, effect: &Effect) {
         let schedule = &self.schedule.plan.name;
         match effect {
             Effect::PassedOver { first, last, why } if first == last => {
@@ -178,7 +174,7 @@ impl Keeper {
         }
     }
 
-    fn decide_or_keep(&mut self, event: Event) -> Vec<Effect> {
+    pub(super) fn decide_or_keep(&mut self, event: Event) -> Vec<Effect> {
         match self.decide(event.clone()) {
             Ok(effects) => {
                 self.trouble = None;
@@ -253,111 +249,6 @@ impl Keeper {
         }
     }
 
-    /// Starts it; what follows from that.
-    async fn start(&mut self, start: Start) -> Vec<Effect> {
-        let unique = self.unique(start.due);
-        tracing::info!(schedule = %self.schedule.plan.name, due = %self.shown(start.due), %unique, "starts");
-        match self.schedule.what.clone() {
-            What::Run(run) => self.start_process(start.due, &run, &unique),
-            What::Job(job) => self.start_job(start.due, &job, &unique).await,
-        }
-    }
-
-    fn start_process(&mut self, due: i64, run: &str, unique: &str) -> Vec<Effect> {
-        let mut effects = self.sending(due);
-        let Some(lock) = self.held.get(&due) else { return effects };
-        let mut command = self.starter.command(run, unique);
-        match child::spawn(&mut command, lock, self.starter.foreground) {
-            Ok(mut process) => {
-                let id = process.id();
-                let ended = self.ended.clone();
-                std::thread::spawn(move || {
-                    // Whoever is gone does not want to know.
-                    let _ = process.wait().map(|status| ended.blocking_send((due, status)));
-                });
-                effects.extend(self.decide_or_keep(Event::Started { due, place: Where::Process(id) }));
-                if self.seen.running.iter().any(|run| run.due == due && run.stopping) {
-                    self.terminate(due, id);
-                }
-            }
-            Err(error) => {
-                let why = format!("{}: {error}", self.starter.program.display());
-                effects.extend(self.decide_or_keep(Event::NotStarted { due, why, again: true }));
-            }
-        }
-        effects
-    }
-
-    async fn start_job(&mut self, due: i64, job: &PlainJob, unique: &str) -> Vec<Effect> {
-        let (client, server) = match submit::connect(&self.servers(job)).await {
-            Ok(connected) => connected,
-            Err(why) => return self.decide_or_keep(Event::NotStarted { due, why, again: true }),
-        };
-        let mut effects = self.sending(due);
-        if !self.held.contains_key(&due) {
-            return effects;
-        }
-        let event = match submit::submit(&client, job, unique).await {
-            Ok(handle) => Event::Started { due, place: Where::Job { server, handle } },
-            Err(refused) if refused.perhaps => {
-                let note = format!("it may have been accepted: {}", refused.why);
-                Event::Ended { due, how: How::Unknown, note }
-            }
-            Err(refused) => Event::NotStarted { due, why: refused.why, again: true },
-        };
-        effects.extend(self.decide_or_keep(event));
-        // The server has it: it is nobody's process.
-        self.held.remove(&due);
-        effects
-    }
-
-    /// Before anything leaves. When that cannot be stored nothing does, and `held` no longer has it.
-    fn sending(&mut self, due: i64) -> Vec<Effect> {
-        match self.decide(Event::Sending { due }) {
-            Ok(effects) => effects,
-            Err(why) => {
-                let effects = self.decide_or_keep(Event::NotStarted { due, why, again: true });
-                self.held.remove(&due);
-                effects
-            }
-        }
-    }
-
-    async fn stop(&mut self, due: i64) -> Vec<Effect> {
-        let place = self.seen.running.iter().find(|run| run.due == due).and_then(|run| run.place.clone());
-        match place {
-            Some(Where::Process(process)) => {
-                self.terminate(due, process);
-                Vec::new()
-            }
-            Some(Where::Job { server, handle }) => {
-                let (how, note) = submit::cancel(&server, &handle, &self.unique(due)).await;
-                self.decide_or_keep(Event::Ended { due, how, note })
-            }
-            // It is being started: whoever does that sees that it has to stop.
-            None => Vec::new(),
-        }
-    }
-
-    fn terminate(&mut self, due: i64, process: u32) {
-        child::signal(process, Signal::TERM);
-        self.kill_at.insert(due, Instant::now() + STOP);
-    }
-
-    fn kill_the_stubborn(&mut self) {
-        let late: Vec<i64> =
-            self.kill_at.iter().filter(|(_, at)| **at <= Instant::now()).map(|(due, _)| *due).collect();
-        for due in late {
-            self.kill_at.remove(&due);
-            let place = self.seen.running.iter().find(|run| run.due == due).and_then(|run| run.place.clone());
-            if let Some(Where::Process(process)) = place
-                && (self.held.contains_key(&due) || self.folder.is_alive(&self.schedule.plan.name, due))
-            {
-                child::signal(process, Signal::KILL);
-            }
-        }
-    }
-
     /// Whether a job is still with its server.
     async fn ask_after(&mut self, run: &Run) {
         let due = run.due;
@@ -395,56 +286,6 @@ impl Keeper {
         self.happened(Event::Ended { due, how, note }).await;
     }
 
-    /// Ends the processes of this one, and waits for them; nothing starts after them.
-    pub(super) async fn stop_processes(&mut self) {
-        let mine: Vec<(i64, u32)> = self
-            .seen
-            .running
-            .iter()
-            .filter(|run| self.held.contains_key(&run.due))
-            .filter_map(|run| match run.place {
-                Some(Where::Process(process)) => Some((run.due, process)),
-                _ => None,
-            })
-            .collect();
-        for (due, process) in &mine {
-            tracing::info!(schedule = %self.schedule.plan.name, due = %self.shown(*due), "stopping");
-            child::signal(*process, Signal::TERM);
-        }
-        let limit = tokio::time::sleep(STOP);
-        tokio::pin!(limit);
-        let (mut left, mut killed) = (mine.len(), false);
-        while left > 0 {
-            tokio::select! {
-                Some((due, status)) = self.ends.recv() => {
-                    left -= 1;
-                    self.codes.insert(due, status.code().unwrap_or(1));
-                    let (how, note) = match child::outcome(status) {
-                        (How::Failed, note) => (How::Stopped, note),
-                        other => other,
-                    };
-                    // What waits is started by the next process.
-                    let effects = self.decide_or_keep(Event::Ended { due, how, note });
-                    self.give_back(&effects);
-                }
-                () = &mut limit, if !killed => {
-                    killed = true;
-                    mine.iter().for_each(|(_, process)| child::signal(*process, Signal::KILL));
-                }
-            }
-        }
-    }
-
-    /// Lets others start what was claimed here and will not be started.
-    fn give_back(&mut self, effects: &[Effect]) {
-        for effect in effects {
-            self.tell(effect);
-            if let Effect::Start(Start { due, .. }) = effect {
-                self.held.remove(due);
-            }
-        }
-    }
-
     fn until_next_look(&self) -> Duration {
         let now = now();
         let machine = Machine::new(&self.schedule.plan, Some(self.seen.clone()), now);
@@ -457,15 +298,15 @@ impl Keeper {
         until.min(if self.seen.is_busy() { POLL } else { LOOK })
     }
 
-    fn servers(&self, job: &PlainJob) -> Vec<String> {
+    pub(super) fn servers(&self, job: &PlainJob) -> Vec<String> {
         if job.servers.is_empty() { vec![self.starter.server.clone()] } else { job.servers.clone() }
     }
 
-    fn unique(&self, due: i64) -> String {
+    pub(super) fn unique(&self, due: i64) -> String {
         unique(&self.schedule.plan.name, due)
     }
 
-    fn shown(&self, at: i64) -> String {
+    pub(super) fn shown(&self, at: i64) -> String {
         self.schedule.plan.timetable.shown(at)
     }
 

@@ -1,10 +1,11 @@
 //! Runs schedules: what they are (`config`), what is stored about them (`store`), who looks after each (`keeper`), and what
-//! they start: processes (`child`) and jobs (`submit`). When and whether is decided in `conveyor_client::schedule`.
+//! they start (`starting`): processes (`child`) and jobs (`submit`). When and whether is decided in `conveyor_client::schedule`.
 
 pub(crate) mod by_hand;
 mod child;
 pub(crate) mod config;
 pub(crate) mod keeper;
+mod starting;
 pub(crate) mod store;
 mod submit;
 

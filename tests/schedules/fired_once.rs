@@ -1,9 +1,10 @@
 //! A due time starts something once: with several processes, across kills, restarts and servers that are away.
 
-use crate::support::{Server, lasting_port, wait_for};
+use crate::support::{Server, lasting_port, run, wait_for};
 use crate::{Place, counting_worker, now, once, queued, wait_until};
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 
 #[test]
 fn two_processes_configured_alike_submit_each_job_once() {
@@ -78,6 +79,42 @@ fn a_server_that_is_away_at_the_due_time_gets_the_job_when_it_is_back() {
         state["running"][0]["place"]["job"]["handle"].as_str().map(str::to_owned)
     });
     assert!(accepted.starts_with("H:"), "{accepted}");
+}
+
+/// A state as a process leaves it that dies between the decision to send a job and the answer.
+#[test]
+fn a_job_that_may_have_left_is_looked_for_and_not_sent_again() {
+    for target in [Server::conveyor(&[]), Server::gearmand(&[])] {
+        let place = Place::new(&format!(
+            "[schedule.j]\ncron = '@yearly'\njob = {{ function = 'f', servers = ['127.0.0.1:{}'] }}\n",
+            target.port()
+        ));
+        let due = |due: i64| {
+            serde_json::json!({
+                "due": due, "kind": "due", "started": due, "phase": "sent", "tries": 0, "stopping": false, "place": null,
+            })
+        };
+        let state = serde_json::json!({
+            "version": 1, "plan": "@yearly Europe/Berlin on", "decided": now(), "by_hand": 0,
+            "running": [due(1_795_000_000_000_i64), due(1_795_000_001_000)],
+            "waiting": null, "backlog": [], "retries": [], "past": [], "passed_over": null,
+        });
+        fs::create_dir_all(place.path("state/schedules")).unwrap();
+        fs::write(place.path("state/schedules/j.json"), state.to_string()).unwrap();
+        let unique = "schedule:j:2026-11-18T11:06:40Z";
+        let port = target.port().to_string();
+        let mut submit = Command::new("gearman");
+        submit.args(["-h", "127.0.0.1", "-p", &port, "-b", "-f", "f", "-u", unique, "x"]);
+        assert!(run(&mut submit).status.success());
+        let _keeper = place.keeper();
+        let past = place.wait_for_state("one is given up", "j", |state| state["past"].get(0).cloned());
+        assert_eq!((&past["due"], &past["outcome"]), (&1_795_000_001_000_i64.into(), &"unknown".into()));
+        place.wait_for_state("the other is known", "j", |state| {
+            (state["running"][0]["phase"] == "running" && state["running"][0]["due"] == 1_795_000_000_000_i64)
+                .then_some(())
+        });
+        assert_eq!(queued(&target), [unique]);
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Decides what becomes of the due times of one schedule.
 
-use super::state::{How, Kind, PassedOver, Past, Phase, Retry, Run, Start, State, Where};
-use super::timetable::Timetable;
-use super::unique::{delay, stamp};
+use super::event::{Effect, Event};
+use super::plan::{Missed, Overlap, Plan};
+use super::state::{How, Kind, PassedOver, Past, Phase, Retry, Run, Start, State};
+use super::unique::stamp;
 
 /// Layout of [`State`].
 const VERSION: u32 = 1;
@@ -16,151 +17,12 @@ const RUNNING: usize = 64;
 /// Milliseconds until the first repetition of a start that failed, and between two at most.
 const BACK_OFF: (i64, i64) = (1000, 30_000);
 
-/// What happens when something is due while the run before goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Overlap {
-    /// It is not started.
-    #[default]
-    Skip,
-    /// One waits, more are not started.
-    Queue,
-    /// It is started beside.
-    Parallel,
-    /// The one before is stopped first.
-    Replace,
-}
-
-/// What happens to due times that passed while nothing could start them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Missed {
-    /// Nothing.
-    #[default]
-    Skip,
-    /// One start for all of them.
-    Once,
-    /// A start for each of the newest hundred.
-    All,
-}
-
-/// What a schedule is.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// Its name.
-    pub name: String,
-    /// When it is due.
-    pub timetable: Timetable,
-    /// Milliseconds by which a start may be later than due; never later than the next due time.
-    pub jitter: i64,
-    /// What happens while the run before goes on.
-    pub overlap: Overlap,
-    /// What happens to what was missed.
-    pub missed: Missed,
-    /// Milliseconds by which a start may be late before it counts as missed.
-    pub grace: i64,
-    /// Whether it starts anything by itself.
-    pub enabled: bool,
-}
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A process begins to look after it.
-    Opened,
-    /// Time passed.
-    Tick,
-    /// Somebody looks: what waits may start, nothing new is due.
-    Look,
-    /// Somebody wants it to run now.
-    RunNow,
-    /// This start is about to leave.
-    Sending {
-        /// When it was due.
-        due: i64,
-    },
-    /// This start has succeeded.
-    Started {
-        /// When it was due.
-        due: i64,
-        /// Where it runs.
-        place: Where,
-    },
-    /// This start has failed, and nothing has left.
-    NotStarted {
-        /// When it was due.
-        due: i64,
-        /// Why.
-        why: String,
-        /// Whether it may succeed later.
-        again: bool,
-    },
-    /// Whoever claimed this start is gone before anything left.
-    Abandoned {
-        /// When it was due.
-        due: i64,
-    },
-    /// This run is over.
-    Ended {
-        /// When it was due.
-        due: i64,
-        /// How.
-        how: How,
-        /// More about it; may be empty.
-        note: String,
-    },
-}
-
-/// What is to be done, after the state was stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Start this.
-    Start(Start),
-    /// Stop this run.
-    Stop {
-        /// When it was due.
-        due: i64,
-    },
-    /// Log that the due times from `first` to `last` are not started.
-    PassedOver {
-        /// The oldest.
-        first: i64,
-        /// The newest.
-        last: i64,
-        /// Why.
-        why: String,
-    },
-    /// Log something else about a due time.
-    Log {
-        /// The due time.
-        due: i64,
-        /// The words.
-        text: String,
-    },
-    /// `RunNow` has to wait: ask again.
-    Busy,
-}
-
 /// A schedule and what is known about it.
 #[derive(Clone, Debug)]
 pub struct Machine<'a> {
     plan: &'a Plan,
     /// What is to be stored.
     pub state: State,
-}
-
-impl Plan {
-    /// When the run that is due at `due` starts.
-    #[must_use]
-    pub fn start_at(&self, due: i64) -> i64 {
-        let delay = delay(&self.name, due, self.jitter);
-        // Starts keep their order, so that one number says what is decided.
-        let room = self.timetable.next(due).map_or(delay, |next| next - due - 1);
-        due + delay.min(room)
-    }
-
-    fn described(&self) -> String {
-        let Self { timetable, enabled, .. } = self;
-        format!("{} {} {}", timetable.expression(), timetable.zone(), if *enabled { "on" } else { "off" })
-    }
 }
 
 impl<'a> Machine<'a> {
@@ -414,7 +276,8 @@ impl<'a> Machine<'a> {
         for retry in std::mem::take(&mut self.state.retries) {
             if now >= retry.until {
                 self.give_up(now, retry, How::Failed, effects);
-            } else if now >= retry.at {
+            } else if now >= retry.at || retry.at - now > BACK_OFF.1 {
+                // The latter: the clock was set back.
                 let start = Start { due: retry.due, kind: retry.kind };
                 self.claim(start, retry.started, retry.tries, effects);
             } else {

@@ -8,7 +8,9 @@
 //!
 //! Times are milliseconds since 1970-01-01 UTC.
 
+mod event;
 mod machine;
+mod plan;
 mod state;
 mod timetable;
 mod unique;
@@ -16,7 +18,9 @@ mod unique;
 #[cfg(test)]
 mod tests;
 
-pub use machine::{Effect, Event, Machine, Missed, Overlap, Plan};
+pub use event::{Effect, Event};
+pub use machine::Machine;
+pub use plan::{Missed, Overlap, Plan};
 pub use state::{How, Kind, PassedOver, Past, Phase, Retry, Run, Start, State, Where};
 pub use timetable::{Timetable, TimetableError};
 pub use unique::{stamp, unique};

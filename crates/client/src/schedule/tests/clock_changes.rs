@@ -2,8 +2,9 @@
 
 use super::super::{Timetable, TimetableError, stamp, unique};
 use super::at;
-use chrono::DateTime;
+use chrono::{DateTime, LocalResult, TimeDelta, TimeZone, Utc};
 use croner::Cron;
+use std::collections::BTreeSet;
 
 /// All due times after `from` until `until`, as the clocks of the zone show them.
 fn due(expression: &str, zone: &str, from: &str, until: &str) -> Vec<String> {
@@ -152,5 +153,88 @@ fn a_unique_names_schedule_and_time_and_can_be_asked_for() {
     assert!(one != other && one == unique(&format!("{long}-1"), due));
     for unique in [one, other, unique("é".repeat(60).as_str(), due + 7)] {
         assert!(unique.len() <= 63 && unique.starts_with("schedule:"), "{unique}");
+    }
+}
+
+#[test]
+fn both_days_given_means_either_and_names_and_last_days_are_known() {
+    let either = due("0 0 13 * 5", "UTC", "2026-11-01T00:00:00Z", "2026-11-30T00:00:00Z");
+    let days: Vec<&str> = either.iter().map(|shown| &shown[8..10]).collect();
+    // Fridays, of which one is the 13th.
+    assert_eq!(days, ["06", "13", "20", "27"]);
+    let either = due("0 0 1 12 MON", "UTC", "2026-11-30T00:00:00Z", "2026-12-15T00:00:00Z");
+    let days: Vec<&str> = either.iter().map(|shown| &shown[8..10]).collect();
+    assert_eq!(days, ["01", "07", "14"]);
+    let last = due("0 0 L * *", "UTC", "2026-11-01T00:00:00Z", "2027-02-01T00:00:00Z");
+    let days: Vec<&str> = last.iter().map(|shown| &shown[8..10]).collect();
+    assert_eq!(days, ["30", "31", "31"]);
+}
+
+/// Due times of a window, minute by minute, with chrono's idea of a zone.
+fn counted(
+    expression: &str,
+    zone: chrono_tz::Tz,
+    from: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> BTreeSet<i64> {
+    let cron: Cron = expression.parse().unwrap();
+    let minutes = (until - from).num_minutes();
+    let every = (1..=minutes).map(|minute| from + TimeDelta::minutes(minute));
+    if expression.split(' ').take(2).any(|field| field.contains('*')) {
+        let shown = every.filter(|at| cron.is_time_matching(&at.with_timezone(&zone)).unwrap());
+        return shown.map(|at| at.timestamp_millis()).collect();
+    }
+    // Every time on the clock, from before the window on.
+    let clocks = (-1560..=minutes + 1560).map(|minute| from + TimeDelta::minutes(minute));
+    let named = clocks.filter(|clock| cron.is_time_matching(clock).unwrap()).map(|clock| clock.naive_utc());
+    let moments = named.map(|clock| match zone.from_local_datetime(&clock) {
+        LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => at.with_timezone(&Utc),
+        LocalResult::None => {
+            let before = zone.from_local_datetime(&(clock - TimeDelta::hours(2))).unwrap();
+            before.with_timezone(&Utc) + TimeDelta::hours(2)
+        }
+    });
+    moments.filter(|at| *at > from && *at <= until).map(|at| at.timestamp_millis()).collect()
+}
+
+proptest::proptest! {
+    #[test]
+    fn due_times_around_changes_are_those_that_counting_gives(
+        minutes in proptest::sample::select(vec!["*/15", "0", "30", "0,30", "15,45", "*", "59", "0-5"]),
+        hours in proptest::sample::select(vec!["*", "2", "1-3", "0,2,3", "3", "1", "*/2", "0-3,22", "23"]),
+        days in proptest::sample::select(vec!["* * *", "* * SUN", "* 3,10,11,4 *", "29,25,8,1,4,5 * *"]),
+        change in proptest::sample::select(vec![
+            ("Europe/Berlin", "2026-03-29T01:00:00Z"), ("Europe/Berlin", "2026-10-25T01:00:00Z"),
+            ("America/New_York", "2026-03-08T07:00:00Z"), ("America/New_York", "2026-11-01T06:00:00Z"),
+            ("Australia/Lord_Howe", "2026-04-04T15:00:00Z"), ("Australia/Lord_Howe", "2026-10-03T15:30:00Z"),
+        ]),
+        before in 1..1500_i64,
+    ) {
+        let expression = format!("{minutes} {hours} {days}");
+        let (zone, change) = change;
+        let change = DateTime::from_timestamp_millis(at(change)).unwrap();
+        let (from, until) = (change - TimeDelta::minutes(before), change + TimeDelta::hours(30));
+        let expected = counted(&expression, zone.parse().unwrap(), from, until);
+        let timetable = Timetable::new(&expression, zone).unwrap();
+        let mut found = BTreeSet::new();
+        let mut last = from.timestamp_millis();
+        while let Some(due) = timetable.next(last).filter(|due| *due <= until.timestamp_millis()) {
+            found.insert(due);
+            last = due;
+        }
+        proptest::prop_assert_eq!(found, expected, "{} in {}", expression, zone);
+    }
+
+    /// Whatever is in a file ends in a due time, in none, or in an error; a due time is later than what was asked for.
+    #[test]
+    fn no_expression_is_too_much(
+        fields in proptest::collection::vec("[0-9*/,?LW#A-F-]{1,4}|[*]|[*]/[0-9]{1,2}|[0-9]{1,2}(-[0-9]{1,2})?", 1..7),
+        after in 1_700_000_000_000_i64..2_500_000_000_000,
+    ) {
+        if let Ok(timetable) = Timetable::new(&fields.join(" "), "Europe/Berlin")
+            && let Some(next) = timetable.next(after)
+        {
+            proptest::prop_assert!(next > after && next % 1000 == 0);
+        }
     }
 }
