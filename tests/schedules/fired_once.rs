@@ -30,6 +30,19 @@ fn two_processes_configured_alike_submit_each_job_once() {
 }
 
 #[test]
+fn two_processes_configured_alike_start_each_run_once() {
+    let place = Place::new("[schedule.r]\ncron = '* * * * * *'\noverlap = 'parallel'\nrun = 'r'\n");
+    place.touch("go");
+    let (mut one, mut other) = (place.keeper(), place.keeper());
+    place.wait_for_log("start", 6);
+    one.stop();
+    other.stop();
+    let started = place.uniques("start");
+    let different: BTreeSet<&String> = started.iter().collect();
+    assert_eq!(started.len(), different.len(), "{started:?}");
+}
+
+#[test]
 fn a_kill_and_a_restart_across_a_due_time_start_it_once() {
     let place = Place::new("[schedule.tick]\ncron = '*/2 * * * * *'\nmissed = 'all'\nrun = 'r'\n");
     place.touch("go");
