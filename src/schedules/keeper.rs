@@ -81,6 +81,8 @@ pub(crate) struct Keeper {
     pub(super) starter: Arc<Starter>,
     /// What is being started here, or runs as a process of this one.
     pub(super) held: BTreeMap<i64, RunLock>,
+    /// Processes of this one that have not ended.
+    pub(super) processes: BTreeMap<i64, u32>,
     /// When what was told to stop is killed.
     pub(super) kill_at: BTreeMap<i64, Instant>,
     /// What could not be stored yet.
@@ -104,6 +106,7 @@ impl Keeper {
             folder,
             starter,
             held: BTreeMap::new(),
+            processes: BTreeMap::new(),
             kill_at: BTreeMap::new(),
             unstored: VecDeque::new(),
             seen,
@@ -281,6 +284,7 @@ impl Keeper {
     }
 
     pub(super) async fn process_ended(&mut self, due: i64, status: ExitStatus) {
+        self.processes.remove(&due);
         let (how, note) = child::outcome(status);
         self.codes.insert(due, status.code().unwrap_or(1));
         self.happened(Event::Ended { due, how, note }).await;

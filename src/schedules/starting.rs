@@ -29,6 +29,7 @@ impl Keeper {
         match child::spawn(&mut command, lock, self.starter.foreground) {
             Ok(mut process) => {
                 let id = process.id();
+                self.processes.insert(due, id);
                 let ended = self.ended.clone();
                 std::thread::spawn(move || {
                     // Whoever is gone does not want to know.
@@ -119,27 +120,17 @@ impl Keeper {
 
     /// Ends the processes of this one, and waits for them; nothing starts after them.
     pub(super) async fn stop_processes(&mut self) {
-        let mine: Vec<(i64, u32)> = self
-            .seen
-            .running
-            .iter()
-            .filter(|run| self.held.contains_key(&run.due))
-            .filter_map(|run| match run.place {
-                Some(Where::Process(process)) => Some((run.due, process)),
-                _ => None,
-            })
-            .collect();
-        for (due, process) in &mine {
+        for (due, process) in &self.processes {
             tracing::info!(schedule = %self.schedule.plan.name, due = %self.shown(*due), "stopping");
             child::signal(*process, Signal::TERM);
         }
         let limit = tokio::time::sleep(STOP);
         tokio::pin!(limit);
-        let (mut left, mut killed) = (mine.len(), false);
-        while left > 0 {
+        let mut killed = false;
+        while !self.processes.is_empty() {
             tokio::select! {
                 Some((due, status)) = self.ends.recv() => {
-                    left -= 1;
+                    self.processes.remove(&due);
                     self.codes.insert(due, status.code().unwrap_or(1));
                     let (how, note) = match child::outcome(status) {
                         (How::Failed, note) => (How::Stopped, note),
@@ -151,7 +142,7 @@ impl Keeper {
                 }
                 () = &mut limit, if !killed => {
                     killed = true;
-                    mine.iter().for_each(|(_, process)| child::signal(*process, Signal::KILL));
+                    self.processes.values().for_each(|process| child::signal(*process, Signal::KILL));
                 }
             }
         }

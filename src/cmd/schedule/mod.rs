@@ -18,10 +18,11 @@ Examples:
   conveyor schedule status                     next and last runs, with their outcomes
   conveyor schedule run-now nightly            at once, as if it were due
 
-`conveyor server --config FILE` and `conveyor all-in-one` run schedules. docs/schedules.md describes them.
+`conveyor server --config FILE` and `conveyor all-in-one` run schedules.
 
-Exit codes: 0 success, 1 failure (the message says what to do), 2 wrong usage. run-now: 0 the run went well or the job
-was accepted; 75 not started, since another run goes on; else the exit code of the run, or 1.";
+Exit codes: 0 success, 1 failure (the message says what to do), 2 wrong usage.
+Of run-now: 0 the run went well or the job was accepted, 75 another run goes on,
+else the exit code of the run, or 1.";
 
 /// Options of `conveyor schedule`.
 #[derive(Debug, clap::Args)]
