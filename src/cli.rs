@@ -20,6 +20,7 @@ Examples:
   conveyor worker -f reverse -- rev       a worker: `rev` for every job
   conveyor admin status                   what it is doing
   conveyor store stats                    what it has stored, running or not
+  conveyor schedule status                what is due when, and what came of it
   conveyor bench --load foreground        how fast it is
   conveyor conformance 127.0.0.1:4730     check any Gearman server
 
@@ -46,6 +47,8 @@ enum Command {
     Worker(Box<cmd::worker::Args>),
     /// Try out what a configuration file says
     Config(cmd::config::Args),
+    /// Show the schedules of a configuration file, or start one by hand
+    Schedule(cmd::schedule::Args),
     /// Check any Gearman server against numbered protocol rules
     Conformance(cmd::conformance::Args),
 }
@@ -63,6 +66,7 @@ impl Cli {
             Command::Client(args) => cmd::client::run(&args),
             Command::Worker(args) => cmd::worker::run(&args),
             Command::Config(args) => cmd::config::run(&args),
+            Command::Schedule(args) => cmd::schedule::run(&args),
             Command::Conformance(args) => cmd::conformance::run(&args),
         }
     }

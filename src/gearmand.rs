@@ -72,7 +72,7 @@ pub(crate) fn run(words: impl Iterator<Item = OsString>) -> ExitCode {
             println!("\ngearmand {version} - https://github.com/gearman/gearmand/issues");
             return Ok(());
         }
-        server::serve(&settings)
+        server::serve(&settings, None)
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,10 +2,12 @@
 
 mod cli;
 mod cmd;
+mod duration;
 mod gearmand;
 mod logging;
 mod port_owner;
 mod queues;
+mod schedules;
 mod settings;
 mod signals;
 mod sinks;

@@ -2,6 +2,7 @@
 
 use crate::cmd::server::explain;
 use crate::logging::Log;
+use crate::schedules::{CONFIG_FILE, Prepared, ScheduleArgs};
 use crate::settings::{self, DEFAULT_PORT, Given, LogTarget, Settings, Verbosity};
 use crate::signals::Signals;
 use crate::storage::{Otherwise, StorageArgs};
@@ -24,6 +25,7 @@ Examples:
   conveyor all-in-one                       then, elsewhere:  gearman -f reverse hello
   conveyor all-in-one --port 4731           when 4730 is taken
   conveyor all-in-one --data-dir queue      background jobs outlive it
+  conveyor all-in-one --config my.toml      with the schedules of my.toml, else of ./conveyor.toml
   gearman -f wc < /etc/passwd               lines, words and bytes
   gearman -f sleep 3                     with progress
 
@@ -48,6 +50,8 @@ pub(crate) struct Args {
     compat: Compat,
     #[command(flatten)]
     storage: StorageArgs,
+    #[command(flatten)]
+    schedules: ScheduleArgs,
     /// How much to log: FATAL ALERT CRITICAL ERROR WARNING NOTICE INFO DEBUG
     #[arg(long, value_name = "LEVEL", default_value = "WARNING", hide_possible_values = true)]
     verbose: Verbosity,
@@ -74,6 +78,7 @@ fn serve(args: &Args) -> Result<(), String> {
         otherwise: Otherwise::Memory,
         ..Given::default()
     })?;
+    let schedules = args.schedules.prepare(Some(CONFIG_FILE))?;
     let log = Log::start(&LogTarget::Stderr, settings.verbose);
     let kept = match &settings.server.store {
         None => "jobs are kept in memory only".to_owned(),
@@ -87,21 +92,26 @@ fn serve(args: &Args) -> Result<(), String> {
     let server = Server::bind(settings.server).map_err(|error| explain(&error))?;
     let mut server = server.spawn().map_err(|error| error.to_string())?;
     let address = server.addresses().first().copied().ok_or("there is no address to listen on")?;
+    let scheduled = schedules.as_ref().map(Prepared::names);
+    let schedules = schedules.map(|schedules| schedules.start(server.addresses())).transpose()?;
     runtime.block_on(async {
         let mut workers = JoinSet::new();
         for number in 1..=args.workers {
             let worker = demo_worker(&address.to_string(), number);
             workers.spawn(async move { worker.run().await });
         }
-        greet(address.port(), args.workers, server.addresses(), &kept);
+        greet(address.port(), args.workers, server.addresses(), &kept, scheduled.as_deref());
         signals.serve_until_told(&mut server, &log).await;
         workers.shutdown().await;
     });
+    if let Some(schedules) = schedules {
+        schedules.stop();
+    }
     server.join();
     Ok(())
 }
 
-fn greet(port: u16, workers: u16, addresses: &[std::net::SocketAddr], kept: &str) {
+fn greet(port: u16, workers: u16, addresses: &[std::net::SocketAddr], kept: &str, scheduled: Option<&str>) {
     let option = if port == DEFAULT_PORT { String::new() } else { format!(" -p {port}") };
     let server = if port == DEFAULT_PORT { String::new() } else { format!(" --server 127.0.0.1:{port}") };
     println!("conveyor {} all-in-one", env!("CARGO_PKG_VERSION"));
@@ -109,6 +119,9 @@ fn greet(port: u16, workers: u16, addresses: &[std::net::SocketAddr], kept: &str
         println!("listening  {address} ({kept})");
     }
     println!("workers    {workers}, each with: echo reverse upper wc sleep fail");
+    if let Some(names) = scheduled {
+        println!("schedules  {names}");
+    }
     println!("try        gearman{option} -f reverse hello");
     println!("look       conveyor admin{server} status");
     println!("stop       Ctrl-C");

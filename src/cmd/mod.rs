@@ -8,6 +8,7 @@ pub(crate) mod config;
 pub(crate) mod conformance;
 pub(crate) mod import;
 mod pid_file;
+pub(crate) mod schedule;
 pub(crate) mod server;
 pub(crate) mod servers;
 pub(crate) mod store;

@@ -3,6 +3,7 @@
 use crate::cmd::pid_file::PidFile;
 use crate::logging::Log;
 use crate::port_owner;
+use crate::schedules::{Prepared, ScheduleArgs};
 use crate::settings::{self, Given, Settings, Verbosity};
 use crate::signals::Signals;
 use crate::storage::{Otherwise, StorageArgs};
@@ -18,6 +19,7 @@ Examples:
   conveyor server --compat 1.1 --job-retries 3      as Debian's gearmand, three attempts a job
   conveyor server --data-dir /srv/queue             background jobs are stored there
   conveyor server --queue-type builtin              everything in memory, as gearmand
+  conveyor server --config conveyor.toml            and the schedules of this file
 
 Signals: TERM and INT stop at once, USR1 when no job is left, HUP opens the log file again.
 Exit codes: 0 stopped when told to, 1 could not start or go on, 2 wrong usage.
@@ -93,6 +95,8 @@ pub(crate) struct Args {
     output_limit: Option<usize>,
     #[command(flatten)]
     storage: StorageArgs,
+    #[command(flatten)]
+    schedules: ScheduleArgs,
     /// Check the options and exit
     #[arg(long)]
     check_args: bool,
@@ -135,8 +139,10 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         println!("{}", settings::version(args.compat));
         return ExitCode::SUCCESS;
     }
-    let outcome = Settings::resolve(&args.given())
-        .and_then(|settings| if args.check_args { Ok(()) } else { serve(&settings) });
+    let outcome = Settings::resolve(&args.given()).and_then(|settings| {
+        let schedules = args.schedules.prepare(None)?;
+        if args.check_args { Ok(()) } else { serve(&settings, schedules) }
+    });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
@@ -146,11 +152,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// Runs a server process to its end.
+/// Runs a server process to its end, and its schedules with it.
 ///
 /// # Errors
 /// Why it could not start, in words for the operator.
-pub(crate) fn serve(settings: &Settings) -> Result<(), String> {
+pub(crate) fn serve(settings: &Settings, schedules: Option<Prepared>) -> Result<(), String> {
     if let Some(limit) = settings.file_descriptors {
         raise_descriptor_limit(limit)?;
     }
@@ -169,7 +175,11 @@ pub(crate) fn serve(settings: &Settings) -> Result<(), String> {
         tracing::info!(%address, pid = std::process::id(), "listening");
     }
     let mut server = server.spawn().map_err(|error| error.to_string())?;
+    let schedules = schedules.map(|schedules| schedules.start(server.addresses())).transpose()?;
     runtime.block_on(signals.serve_until_told(&mut server, &log));
+    if let Some(schedules) = schedules {
+        schedules.stop();
+    }
     server.join();
     tracing::info!("shutdown complete");
     Ok(())

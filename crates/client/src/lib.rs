@@ -48,6 +48,7 @@ mod job_handle;
 mod options;
 mod pool;
 pub mod run;
+pub mod schedule;
 mod stream;
 mod task;
 mod tls;
