@@ -28,6 +28,7 @@ impl Model {
             | Event::Loading { .. }
             | Event::Loaded { .. }
             | Event::Fetched { .. }
+            | Event::Found { .. }
             | Event::Stopping => unreachable!("the model has no store: see stored"),
         }
         Vec::new()

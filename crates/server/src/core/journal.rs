@@ -280,6 +280,6 @@ impl Core {
         let jobs = &self.jobs;
         let stored = background && self.records() && self.rules.keeps.payloads;
         let used = if stored { jobs.record_bytes() } else { jobs.used_bytes() };
-        used <= self.rules.queue_bytes
+        used.saturating_add(self.unread_bytes()) <= self.rules.queue_bytes
     }
 }

@@ -36,7 +36,7 @@ impl Core {
         }
     }
 
-    /// `status`: queued and running, running, workers.
+    /// `status`: queued and running, running, workers. Jobs that are not read from the store yet are queued.
     pub(super) fn report_status(&self) -> Bytes {
         table(|out| {
             for (_, function) in self.functions.iter() {
@@ -49,7 +49,10 @@ impl Core {
     pub(super) fn report_priority_status(&self) -> Bytes {
         table(|out| {
             for (_, function) in self.functions.iter() {
-                let [high, normal, low] = Priority::ALL.map(|priority| *function.queued.of(priority));
+                let queued = |priority| {
+                    *function.queued.of(priority) + function.unread_at(priority).jobs as usize
+                };
+                let [high, normal, low] = Priority::ALL.map(queued);
                 line(out, &function.name, &[high, normal, low, function.workers]);
             }
         })
