@@ -148,6 +148,19 @@ fn whoever_joins_a_committing_job_waits_for_the_same_commit() {
 }
 
 #[test]
+fn whoever_joins_a_foreground_job_is_told_its_number_when_that_is_reserved() {
+    let mut stored = Stored::new();
+    let (first, second) = (stored.client(), stored.client());
+    stored.submit(first, Submit::fg("f").unique("u"));
+    let effects = stored.submit(second, Submit::fg("f").unique("u"));
+    assert_eq!((told(&effects, second), held(&effects)), (vec![], 1));
+    let effects = stored.commit();
+    assert_eq!((told(&effects, first), told(&effects, second)), (vec![created(1)], vec![created(1)]));
+    let effects = stored.submit(second, Submit::fg("f").unique("u"));
+    assert_eq!(told(&effects, second), [created(1)]);
+}
+
+#[test]
 fn when_the_commit_fails_background_submitters_are_refused_and_foreground_ones_keep_the_job() {
     let mut stored = Stored::new();
     let (worker, back, fore) = (stored.worker("f"), stored.client(), stored.client());

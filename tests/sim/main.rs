@@ -40,7 +40,7 @@ const STEPS_PER_WORLD: u64 = 2_000;
 const STORED_STEPS: u64 = 1_500;
 
 /// Seeds of worlds with a store that failed once.
-const STORED_SEEDS: &[u64] = &[];
+const STORED_SEEDS: &[u64] = &[1795556886657535];
 
 /// Seeds of worlds that failed once.
 const FAILED_BEFORE: &str = include_str!("seeds.txt");

@@ -134,11 +134,16 @@ impl Core {
         let number = self.next_number;
         self.next_number = JobNumber(number.0.wrapping_add(1).max(1));
         self.reserve_ahead(fx);
+        (number, self.told_after(number))
+    }
+
+    /// The change after which a number may be told: 0 is at once.
+    pub(super) fn told_after(&self, number: JobNumber) -> u64 {
         if self.rules.durability != Durability::Sync || number <= self.journal.reserved_for_good {
-            return (number, 0);
+            return 0;
         }
         let block = self.journal.reserving.iter().find(|(_, through)| number <= *through);
-        (number, block.map_or(0, |(change, _)| *change))
+        block.map_or(0, |(change, _)| *change)
     }
 
     pub(super) fn take_order(&mut self, fx: &mut Effects) -> u64 {

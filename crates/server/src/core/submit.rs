@@ -159,7 +159,11 @@ impl Core {
                 let broken = if submission.background { STORE_REFUSES } else { created.clone() };
                 self.promise(conn, change, (created, broken), fx);
             }
-            _ => fx.send(conn, created),
+            // The number of a foreground job may not be stored yet.
+            _ => match self.told_after(number) {
+                0 => fx.send(conn, created),
+                change => self.promise(conn, change, (created.clone(), created), fx),
+            },
         }
         if queued {
             self.count_stale(function, false);

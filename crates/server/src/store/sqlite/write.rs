@@ -94,8 +94,8 @@ impl SqliteStore {
             let mut delete = self.connection.prepare_cached(REPLACED)?;
             let found = delete
                 .query_row([id_of(record.number, record.priority)], |row| Ok((row.get(0)?, row.get(1)?)));
-            let (function, unique) = found?;
-            self.tally.note(function, record.priority, unique, false);
+            let (former, unique) = found?;
+            self.tally.note(former, record.priority, unique, false);
             drop(delete);
             self.insert(record, function)?;
         }
