@@ -222,8 +222,7 @@ fn a_job_dropped_after_its_last_try_leaves_the_store_and_the_log_says_so() {
     let number = JobNumber(rig.submit(client, Submit::bg("f").unique("u")));
     rig.grab(worker);
     let effects = rig.apply(Event::Closed { conn: worker });
-    let end =
-        Change::Removed { number, priority: Priority::Normal, function: bytes("f"), unique: true };
+    let end = Change::Removed { number, priority: Priority::Normal, function: bytes("f"), unique: true };
     assert!(effects.contains(&Effect::Append(end)), "{effects:?}");
     assert!(effects.contains(&Effect::Note(Note::JobDropped { job: number, unique: bytes("u") })));
     assert_eq!(rig.core.job_count(), 0);

@@ -3,8 +3,8 @@
 use crate::committing::{Stored, created, held, told};
 use crate::rig::{Submit, bytes, handle};
 use bytes::Bytes;
-use conveyor_common::protocol::text::Command;
 use conveyor_common::protocol::Request;
+use conveyor_common::protocol::text::Command;
 use conveyor_common::{ConnId, JobNumber, Priority};
 use conveyor_server::core::{Change, Effect, Event, Record, Reply, Row, StoredJob, Unread};
 
@@ -163,7 +163,9 @@ fn a_function_whose_jobs_are_all_read_waits_for_no_other() {
     stored.apply(loaded(vec![old], Some(Priority::Normal)));
     for payload in ["old", "new"] {
         let effects = stored.grab(worker);
-        assert!(matches!(&told(&effects, worker)[..], [Reply::Assign { payload: got, .. }] if got == payload));
+        assert!(
+            matches!(&told(&effects, worker)[..], [Reply::Assign { payload: got, .. }] if got == payload)
+        );
     }
 }
 
@@ -208,8 +210,12 @@ fn the_cancelling_of_a_job_in_flight_wins() {
     line(&mut stored, client, "cancel job H:t:9");
     let effects = stored.apply(Event::Found { number: JobNumber(9), row: row(&normal(9, "u")) });
     assert_eq!(text(&effects, client), "OK\r\n");
-    let end =
-        Change::Removed { number: JobNumber(9), priority: Priority::Normal, function: bytes("f"), unique: true };
+    let end = Change::Removed {
+        number: JobNumber(9),
+        priority: Priority::Normal,
+        function: bytes("f"),
+        unique: true,
+    };
     assert!(effects.contains(&Effect::Append(end)));
     // Nothing is left that the other one could be.
     assert!(resumes(&effects, waiting));

@@ -13,8 +13,8 @@ use conveyor_common::protocol::{GrabForm, Request, SubmitKind};
 use conveyor_common::{ConnId, HandlePrefix, JobNumber, Millis, Priority};
 use conveyor_server::core::{Change, Core, Durability, Effect, Effects, Event, Peer, Reply, Rules};
 use disk::Disk;
-use unread::Unread;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use unread::Unread;
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

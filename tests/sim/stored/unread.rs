@@ -100,7 +100,11 @@ impl World {
         let total: usize = status.iter().map(|(_, columns)| columns[0]).sum();
         assert_eq!(total, self.core.job_count() + self.unread.jobs.len(), "{status:?}");
         for ((function, columns), (_, queued)) in status.iter().zip(&priorities) {
-            assert_eq!(columns[0], columns[1] + queued[..3].iter().sum::<usize>(), "{status:?} {priorities:?}");
+            assert_eq!(
+                columns[0],
+                columns[1] + queued[..3].iter().sum::<usize>(),
+                "{status:?} {priorities:?}"
+            );
             for priority in Priority::ALL {
                 let unread = self.unread.of(function).filter(|(other, _)| *other == priority).count();
                 assert!(queued[priority.index()] >= unread, "{unread} of {function:?}: {priorities:?}");

@@ -166,9 +166,10 @@ impl Core {
             let left = self.functions.iter().find(|(id, _)| self.is_unread(*id));
             return ensure(left.is_none(), || format!("{left:?} waits for jobs that never come"));
         };
-        let counts = self.functions.iter().flat_map(|(_, function)| {
-            Priority::ALL.into_iter().map(|priority| function.unread_at(priority))
-        });
+        let counts = self
+            .functions
+            .iter()
+            .flat_map(|(_, function)| Priority::ALL.into_iter().map(|priority| function.unread_at(priority)));
         let (jobs, uniques) = counts.fold((0, 0), |sum, one| (sum.0 + one.jobs, sum.1 + one.uniques));
         ensure(loading.left() == Count { jobs, uniques }, || {
             format!("{:?} are to be read, not {jobs} and {uniques}", loading.left())

@@ -49,9 +49,8 @@ impl Core {
     pub(super) fn report_priority_status(&self) -> Bytes {
         table(|out| {
             for (_, function) in self.functions.iter() {
-                let queued = |priority| {
-                    *function.queued.of(priority) + function.unread_at(priority).jobs as usize
-                };
+                let queued =
+                    |priority| *function.queued.of(priority) + function.unread_at(priority).jobs as usize;
                 let [high, normal, low] = Priority::ALL.map(queued);
                 line(out, &function.name, &[high, normal, low, function.workers]);
             }

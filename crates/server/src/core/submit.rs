@@ -249,7 +249,7 @@ impl Core {
             }
             Place::Ready if self.has_older_unread(function_id, priority) => {
                 self.wait_behind(id, function_id, priority);
-            },
+            }
             Place::Ready => {
                 if let Some(function) = self.functions.get_mut(function_id) {
                     function.ready.push(priority, order, id);

@@ -36,7 +36,8 @@ const LINES: usize = 20;
 const UPDATE: &str =
     "UPDATE counts SET jobs = jobs + ?3, uniques = uniques + ?4 WHERE function = ?1 AND priority = ?2";
 const INSERT: &str = "INSERT INTO counts (function, priority, jobs, uniques) VALUES (?1, ?2, ?3, ?4)";
-const COUNTED: &str = "SELECT function, id >> 61 AS priority, count(*) AS jobs, sum(length(uniq) > 0) AS uniques
+const COUNTED: &str =
+    "SELECT function, id >> 61 AS priority, count(*) AS jobs, sum(length(uniq) > 0) AS uniques
     FROM jobs GROUP BY 1, 2";
 
 /// What a commit adds to the counts, and takes from them.
@@ -123,7 +124,8 @@ pub(super) fn take_anew(connection: &Connection, path: &Path) -> Result<(), Stor
     let start = Instant::now();
     let count = || {
         connection.execute("DELETE FROM counts", [])?;
-        connection.execute(&format!("INSERT INTO counts (function, priority, jobs, uniques) {COUNTED}"), [])?;
+        connection
+            .execute(&format!("INSERT INTO counts (function, priority, jobs, uniques) {COUNTED}"), [])?;
         connection.execute("DELETE FROM meta WHERE key = ?1", [UNSURE])?;
         connection.query_row("SELECT ifnull(sum(jobs), 0) FROM counts", [], |row| row.get::<_, i64>(0))
     };
@@ -155,9 +157,9 @@ pub(super) fn by_name(
     functions: &[(i64, Bytes)],
     mut counts: HashMap<i64, PerPriority<Count>>,
 ) -> Vec<Unread> {
-    let named = functions.iter().filter_map(|(id, name)| {
-        counts.remove(id).map(|counts| Unread { function: name.clone(), counts })
-    });
+    let named = functions
+        .iter()
+        .filter_map(|(id, name)| counts.remove(id).map(|counts| Unread { function: name.clone(), counts }));
     let mut list: Vec<Unread> = named.collect();
     let mut nameless = Unread::default();
     for counts in counts.into_values() {
@@ -307,7 +309,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = filled(&directory, 7);
         looked_into(&path).execute_batch("DROP TABLE counts; PRAGMA user_version = 1").unwrap();
-        assert_eq!(super::super::check_file(&path).unwrap(), Vec::<String>::new(), "an old file is as it should be");
+        assert_eq!(
+            super::super::check_file(&path).unwrap(),
+            Vec::<String>::new(),
+            "an old file is as it should be"
+        );
         assert_eq!(total(&open(&path).unread), 7);
         let version: i64 =
             looked_into(&path).pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();

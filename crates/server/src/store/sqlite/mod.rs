@@ -115,8 +115,11 @@ fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Functions by id.
+type Functions = Vec<(i64, Bytes)>;
+
 /// What to restore first, the functions with their ids, and the last number an earlier process may have used.
-fn read_head(connection: &Connection) -> rusqlite::Result<(Vec<Change>, Vec<(i64, Bytes)>, JobNumber)> {
+fn read_head(connection: &Connection) -> rusqlite::Result<(Vec<Change>, Functions, JobNumber)> {
     let (mut through, mut orders) = (JobNumber(0), 0);
     let mut meta = connection.prepare("SELECT key, value FROM meta")?;
     let mut rows = meta.query([])?;

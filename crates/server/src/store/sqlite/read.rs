@@ -20,7 +20,8 @@ const RECORD_BYTES: usize = 160;
 /// Jobs whose payload is never left in the store: they are told apart by it.
 const DASH: &[u8] = b"-";
 
-const WITH_PAYLOAD: &str = "SELECT jobs.id, place, name, retries, start, uniq, reducer, payload, jobs.function
+const WITH_PAYLOAD: &str =
+    "SELECT jobs.id, place, name, retries, start, uniq, reducer, payload, jobs.function
     FROM jobs LEFT JOIN functions ON functions.id = jobs.function
     WHERE jobs.id > ?1 AND jobs.id <= ?2 ORDER BY jobs.id LIMIT ?3";
 const WITHOUT_PAYLOAD: &str = "SELECT jobs.id, place, name, retries, start, uniq, reducer,
@@ -79,12 +80,7 @@ pub(super) struct LoadJobs {
 }
 
 impl LoadJobs {
-    pub(super) fn new(
-        connection: Connection,
-        path: &Path,
-        reserved: JobNumber,
-        expected: Expected,
-    ) -> Self {
+    pub(super) fn new(connection: Connection, path: &Path, reserved: JobNumber, expected: Expected) -> Self {
         let after = id_of(JobNumber(0), Priority::High) - 1;
         Self { connection, path: path.to_owned(), reserved, priority: Priority::High, after, expected }
     }
