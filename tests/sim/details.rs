@@ -341,6 +341,11 @@ fn readiness_tells_how_far_the_store_is() {
     assert_eq!(rig.command(client, "readiness"), "OK loading 3\n");
     rig.apply(Event::Loaded { jobs: Vec::new(), next: None });
     assert_eq!(rig.command(client, "readiness"), "OK ready\n");
+    rig.apply(Event::StoreAway { away: true });
+    let away = "ERR STORE_AWAY background+jobs+are+refused+until+it+is+back\n";
+    assert_eq!(rig.command(client, "readiness"), away);
+    rig.apply(Event::StoreAway { away: false });
+    assert_eq!(rig.command(client, "readiness"), "OK ready\n");
     rig.apply(Event::StoreFailed);
     assert_eq!(rig.command(client, "readiness"), "ERR STORE_FAILED background+jobs+are+refused\n");
 }

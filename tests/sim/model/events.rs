@@ -24,6 +24,7 @@ impl Model {
             }
             Event::Stored { .. }
             | Event::Refused { .. }
+            | Event::StoreAway { .. }
             | Event::StoreFailed
             | Event::Loading { .. }
             | Event::Loaded { .. }

@@ -56,6 +56,11 @@ pub enum Event {
         /// Which.
         through: u64,
     },
+    /// The store cannot be reached for the moment, or can be again. Says nothing about changes.
+    StoreAway {
+        /// Whether it is away.
+        away: bool,
+    },
     /// The store refuses: no change behind the last stored one ever will be.
     StoreFailed,
     /// The store holds jobs that will come by [`Event::Loaded`]. Only as the first event.

@@ -42,6 +42,8 @@ pub(super) struct Journal {
     stored: u64,
     /// The store refused a change: none will be stored any more.
     failed: bool,
+    /// The store cannot be reached for the moment.
+    away: bool,
     tickets: u64,
     /// By the change they wait for.
     promises: VecDeque<Promise>,
@@ -59,6 +61,14 @@ pub(super) struct Journal {
 impl Journal {
     pub(super) const fn has_failed(&self) -> bool {
         self.failed
+    }
+
+    pub(super) const fn is_away(&self) -> bool {
+        self.away
+    }
+
+    pub(super) const fn set_away(&mut self, away: bool) {
+        self.away = away;
     }
 
     /// The change that stores a job; none when it is stored, or never will be.

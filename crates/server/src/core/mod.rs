@@ -207,6 +207,7 @@ impl Core {
             }
             Event::Stored { through } => self.stored(now, through, fx),
             Event::Refused { through } => self.refused(now, through, fx),
+            Event::StoreAway { away } => self.journal.set_away(away),
             Event::StoreFailed => self.store_failed(now, fx),
             Event::Loading { unread } => self.start_loading(&unread),
             Event::Loaded { jobs, next } => self.loaded(now, jobs, next, fx),

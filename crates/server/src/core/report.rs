@@ -30,6 +30,9 @@ impl Core {
         if self.journal.has_failed() {
             return Bytes::from_static(b"ERR STORE_FAILED background+jobs+are+refused\n");
         }
+        if self.journal.is_away() {
+            return Bytes::from_static(b"ERR STORE_AWAY background+jobs+are+refused+until+it+is+back\n");
+        }
         match self.loading_so_far() {
             Some(read) => Bytes::from(format!("OK loading {read}\n")),
             None => Bytes::from_static(b"OK ready\n"),

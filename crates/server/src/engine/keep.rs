@@ -169,8 +169,14 @@ impl State {
         match outcome {
             Outcome::Stored { through } => self.apply(now, Event::Stored { through }),
             Outcome::Refused { through } => self.apply(now, Event::Refused { through }),
-            Outcome::Away(why) => self.note_readiness(|keep| keep.away = Some(why.to_string())),
-            Outcome::Back => self.note_readiness(|keep| keep.away = None),
+            Outcome::Away(why) => {
+                self.apply(now, Event::StoreAway { away: true });
+                self.note_readiness(|keep| keep.away = Some(why.to_string()));
+            }
+            Outcome::Back => {
+                self.apply(now, Event::StoreAway { away: false });
+                self.note_readiness(|keep| keep.away = None);
+            }
             Outcome::Failed(why) => {
                 self.apply(now, Event::StoreFailed);
                 self.note_readiness(|keep| keep.failed = Some(why.to_string()));
