@@ -28,6 +28,7 @@ mod stored;
 mod stubborn;
 mod submit;
 mod tools;
+mod unread;
 mod worker;
 
 /// Packet types used here, by their names in the protocol.

@@ -104,7 +104,7 @@ fn a_running_queue_is_looked_into_and_a_stopped_one_too() {
         }
         let number = |name: &str| stats[name].as_u64().unwrap();
         assert_eq!((number("jobs"), number("bytes"), number("scheduled")), (4, 13 + 6 + 5 + 3, 1));
-        assert_eq!((number("format"), number("next_start")), (1, 4_102_444_800));
+        assert_eq!((number("format"), number("next_start")), (2, 4_102_444_800));
         assert!(number("reserved_numbers") >= 4 && number("file_bytes") + number("log_bytes") > 0);
         let table = told(at, &["stats"]);
         assert!(table.contains("resize\thigh\t1\t6\t0\n"), "{table}");

@@ -68,7 +68,8 @@ fn a_backlog_outlives_kill_9_and_is_served_while_it_is_read() {
     peer.send(wire::CAN_DO, &[b"f"]);
     let (first, payload) = grab(&mut peer).unwrap();
     assert_eq!((first, payload), (high[0].clone(), number(EACH)), "high first, oldest first");
-    wait_for("all are read", || server.status().iter().any(|row| row.1 == 2 * EACH as u64).then_some(()));
+    wait_for("all are read", || (server.connect().line("readiness") == "OK ready\n").then_some(()));
+    assert!(server.status().iter().any(|row| row.1 == 2 * EACH as u64));
     // No handle is given out twice.
     let fresh = submit(&mut client_of(&server), wire::SUBMIT_JOB_BG, std::iter::once(b"new".to_vec()));
     let old: BTreeSet<&Vec<u8>> = low.iter().chain(&high).collect();

@@ -1,29 +1,28 @@
 //! The rules of a stored queue, one by one, with the store played by hand.
 
 use crate::rig::{Rig, Submit, bytes, handle, rules};
-use bytes::Bytes;
 use conveyor_common::protocol::text::Command;
 use conveyor_common::protocol::{GrabForm, Request, SubmitKind};
 use conveyor_common::{ConnId, JobNumber, Priority};
-use conveyor_server::core::{Change, Durability, Effect, Event, Record, Reply, Rules, StoredJob};
+use conveyor_server::core::{Change, Durability, Effect, Event, Reply, Rules};
 
 /// A rig whose changes are counted, and stored when a test says so.
-struct Stored {
-    rig: Rig,
+pub(crate) struct Stored {
+    pub(crate) rig: Rig,
     appended: u64,
-    changes: Vec<Change>,
+    pub(crate) changes: Vec<Change>,
 }
 
 impl Stored {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(Rules { durability: Durability::Sync, ..rules() })
     }
 
-    fn with(rules: Rules) -> Self {
+    pub(crate) fn with(rules: Rules) -> Self {
         Self { rig: Rig::new(rules), appended: 0, changes: Vec::new() }
     }
 
-    fn apply(&mut self, event: Event) -> Vec<Effect> {
+    pub(crate) fn apply(&mut self, event: Event) -> Vec<Effect> {
         let effects = self.rig.apply(event);
         for effect in &effects {
             if let Effect::Append(change) = effect {
@@ -34,42 +33,42 @@ impl Stored {
         effects
     }
 
-    fn ask(&mut self, conn: ConnId, request: Request) -> Vec<Effect> {
+    pub(crate) fn ask(&mut self, conn: ConnId, request: Request) -> Vec<Effect> {
         self.apply(Event::Request { conn, request })
     }
 
-    fn submit(&mut self, conn: ConnId, job: Submit<'_>) -> Vec<Effect> {
+    pub(crate) fn submit(&mut self, conn: ConnId, job: Submit<'_>) -> Vec<Effect> {
         let kind = SubmitKind::Job { priority: job.priority, background: job.background };
         let (function, unique, payload) = (bytes(job.function), bytes(job.unique), bytes(job.payload));
         self.ask(conn, Request::Submit { kind, function, unique, payload })
     }
 
-    fn grab(&mut self, conn: ConnId) -> Vec<Effect> {
+    pub(crate) fn grab(&mut self, conn: ConnId) -> Vec<Effect> {
         self.ask(conn, Request::Grab(GrabForm::Plain))
     }
 
     /// Everything so far is stored.
-    fn commit(&mut self) -> Vec<Effect> {
+    pub(crate) fn commit(&mut self) -> Vec<Effect> {
         self.apply(Event::Stored { through: self.appended })
     }
 
-    fn worker(&mut self, function: &str) -> ConnId {
+    pub(crate) fn worker(&mut self, function: &str) -> ConnId {
         let conn = self.rig.connect();
         self.ask(conn, Request::CanDo { function: bytes(function) });
         conn
     }
 
-    fn client(&mut self) -> ConnId {
+    pub(crate) fn client(&mut self) -> ConnId {
         self.rig.connect()
     }
 
-    fn complete(&mut self, conn: ConnId, number: u64) -> Vec<Effect> {
+    pub(crate) fn complete(&mut self, conn: ConnId, number: u64) -> Vec<Effect> {
         self.ask(conn, Request::WorkComplete { handle: handle(number), payload: bytes("r") })
     }
 }
 
 /// What a connection is sent, or what fills a place kept for it.
-fn told(effects: &[Effect], to: ConnId) -> Vec<Reply> {
+pub(crate) fn told(effects: &[Effect], to: ConnId) -> Vec<Reply> {
     let replies = effects.iter().filter_map(|effect| match effect {
         Effect::Send { conn, reply } | Effect::Fill { conn, reply, .. } if *conn == to => Some(reply.clone()),
         _ => None,
@@ -77,35 +76,16 @@ fn told(effects: &[Effect], to: ConnId) -> Vec<Reply> {
     replies.collect()
 }
 
-fn held(effects: &[Effect]) -> usize {
+pub(crate) fn held(effects: &[Effect]) -> usize {
     effects.iter().filter(|effect| matches!(effect, Effect::Hold { .. })).count()
 }
 
-fn created(number: u64) -> Reply {
+pub(crate) fn created(number: u64) -> Reply {
     Reply::JobCreated(JobNumber(number))
 }
 
 fn is_refused(replies: &[Reply]) -> bool {
     matches!(replies, [Reply::Error { text: "QUEUE_ERROR", .. }])
-}
-
-fn record(number: u64, priority: Priority, unique: &str, payload: &str) -> Record {
-    Record {
-        number: JobNumber(number),
-        order: number,
-        function: bytes("f"),
-        unique: bytes(unique),
-        priority,
-        reducer: None,
-        when: 0,
-        retries: 0,
-        payload: bytes(payload),
-    }
-}
-
-fn loaded(records: Vec<Record>, next: Option<Priority>) -> Event {
-    let jobs = records.into_iter().map(|record| StoredJob { record, spilled: false }).collect();
-    Event::Loaded { jobs, next }
 }
 
 #[test]
@@ -165,6 +145,19 @@ fn whoever_joins_a_committing_job_waits_for_the_same_commit() {
     assert_eq!((told(&effects, first), told(&effects, second)), (vec![created(1)], vec![created(1)]));
     let effects = stored.commit();
     assert_eq!((told(&effects, first), told(&effects, second)), (vec![created(2)], vec![]));
+}
+
+#[test]
+fn whoever_joins_a_foreground_job_is_told_its_number_when_that_is_reserved() {
+    let mut stored = Stored::new();
+    let (first, second) = (stored.client(), stored.client());
+    stored.submit(first, Submit::fg("f").unique("u"));
+    let effects = stored.submit(second, Submit::fg("f").unique("u"));
+    assert_eq!((told(&effects, second), held(&effects)), (vec![], 1));
+    let effects = stored.commit();
+    assert_eq!((told(&effects, first), told(&effects, second)), (vec![created(1)], vec![created(1)]));
+    let effects = stored.submit(second, Submit::fg("f").unique("u"));
+    assert_eq!(told(&effects, second), [created(1)]);
 }
 
 #[test]
@@ -244,59 +237,6 @@ fn a_background_job_joined_in_the_foreground_outlives_that_client() {
     assert!(!stored.changes.iter().any(|change| matches!(change, Change::Removed { .. })));
     let effects = stored.grab(worker);
     assert!(matches!(told(&effects, worker)[..], [Reply::Assign { .. }]));
-}
-
-#[test]
-fn what_is_submitted_while_older_jobs_are_read_queues_behind_those_of_its_priority() {
-    let mut stored = Stored::new();
-    stored.rig.core.restore(Change::NumbersReserved { through: JobNumber(100), orders: 100 });
-    stored.apply(Event::Loading { functions: vec![bytes("f")] });
-    let (worker, client) = (stored.worker("f"), stored.client());
-    // A function the store knows nothing of is not concerned.
-    stored.submit(client, Submit::fg("g"));
-    let normal = stored.submit(client, Submit::fg("f").payload("new"));
-    assert!(held(&normal) <= 1);
-    let effects = stored.grab(worker);
-    assert_eq!(told(&effects, worker), [Reply::NoJob], "older jobs are still to come");
-    stored.apply(loaded(vec![record(7, Priority::High, "", "h")], Some(Priority::High)));
-    let first = stored.grab(worker);
-    assert!(matches!(&told(&first, worker)[..], [Reply::Assign { payload, .. }] if payload == "h"));
-    stored.apply(loaded(vec![record(3, Priority::Normal, "", "n")], Some(Priority::Low)));
-    let order: Vec<Bytes> = (0..2)
-        .flat_map(|_| {
-            let effects = stored.grab(worker);
-            told(&effects, worker)
-        })
-        .filter_map(|reply| match reply {
-            Reply::Assign { payload, .. } => Some(payload),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(order, [bytes("n"), bytes("new")]);
-}
-
-#[test]
-fn what_needs_jobs_that_are_still_to_be_read_is_answered_when_they_are() {
-    let mut stored = Stored::new();
-    stored.rig.core.restore(Change::NumbersReserved { through: JobNumber(100), orders: 100 });
-    stored.apply(Event::Loading { functions: vec![bytes("f")] });
-    let client = stored.client();
-    let asked = stored.submit(client, Submit::bg("f").unique("u"));
-    let [Effect::Defer { event, .. }] = &asked[..] else { panic!("{asked:?}") };
-    let status = stored.ask(client, Request::GetStatus { handle: handle(9) });
-    assert!(matches!(status[..], [Effect::Defer { .. }]));
-    let cancel = stored.apply(Event::Command { conn: client, command: Command::CancelJob(handle(9)) });
-    assert!(matches!(cancel[..], [Effect::Defer { .. }]));
-    stored.apply(loaded(vec![record(9, Priority::Low, "u", "old")], None));
-    // It is the job that was there all along, under the handle of its former life.
-    let effects = stored.apply(*event.clone());
-    assert_eq!(told(&effects, client), [created(9)]);
-    let effects = stored.ask(client, Request::GetStatus { handle: handle(9) });
-    assert!(matches!(&told(&effects, client)[..], [Reply::StatusRes { status, .. }] if status.known));
-    // New handles are beyond all that was ever reserved.
-    stored.submit(client, Submit::bg("f"));
-    let effects = stored.commit();
-    assert_eq!(told(&effects, client), [created(101)]);
 }
 
 fn small() -> Rules {

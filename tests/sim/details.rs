@@ -222,10 +222,8 @@ fn a_job_dropped_after_its_last_try_leaves_the_store_and_the_log_says_so() {
     let number = JobNumber(rig.submit(client, Submit::bg("f").unique("u")));
     rig.grab(worker);
     let effects = rig.apply(Event::Closed { conn: worker });
-    assert!(
-        effects.contains(&Effect::Append(Change::Removed { number, priority: Priority::Normal })),
-        "{effects:?}"
-    );
+    let end = Change::Removed { number, priority: Priority::Normal, function: bytes("f"), unique: true };
+    assert!(effects.contains(&Effect::Append(end)), "{effects:?}");
     assert!(effects.contains(&Effect::Note(Note::JobDropped { job: number, unique: bytes("u") })));
     assert_eq!(rig.core.job_count(), 0);
 }
@@ -335,13 +333,18 @@ fn readiness_tells_how_far_the_store_is() {
     let mut rig = Rig::new(Rules { durability: Durability::Sync, ..rules() });
     let client = rig.connect();
     assert_eq!(rig.command(client, "readiness"), "OK ready\n");
-    rig.apply(Event::Loading { functions: vec![bytes("f")] });
+    rig.apply(Event::Loading { unread: Vec::new() });
     assert_eq!(rig.command(client, "readiness"), "OK loading 0\n");
     let next = Some(Priority::Normal);
     rig.apply(Event::Loaded { jobs: vec![stored(1), stored(2)], next });
     rig.apply(Event::Loaded { jobs: vec![stored(3)], next });
     assert_eq!(rig.command(client, "readiness"), "OK loading 3\n");
     rig.apply(Event::Loaded { jobs: Vec::new(), next: None });
+    assert_eq!(rig.command(client, "readiness"), "OK ready\n");
+    rig.apply(Event::StoreAway { away: true });
+    let away = "ERR STORE_AWAY background+jobs+are+refused+until+it+is+back\n";
+    assert_eq!(rig.command(client, "readiness"), away);
+    rig.apply(Event::StoreAway { away: false });
     assert_eq!(rig.command(client, "readiness"), "OK ready\n");
     rig.apply(Event::StoreFailed);
     assert_eq!(rig.command(client, "readiness"), "ERR STORE_FAILED background+jobs+are+refused\n");

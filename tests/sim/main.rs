@@ -23,6 +23,7 @@ mod profile;
 mod rig;
 mod rng;
 mod stored;
+mod unread;
 mod wakeups;
 mod world;
 
@@ -39,7 +40,7 @@ const STEPS_PER_WORLD: u64 = 2_000;
 const STORED_STEPS: u64 = 1_500;
 
 /// Seeds of worlds with a store that failed once.
-const STORED_SEEDS: &[u64] = &[];
+const STORED_SEEDS: &[u64] = &[1795556886657535];
 
 /// Seeds of worlds that failed once.
 const FAILED_BEFORE: &str = include_str!("seeds.txt");
@@ -105,6 +106,7 @@ fn what_is_accepted_is_done_whatever_the_store_does() {
         sum.failures += counts.failures;
         sum.fetched += counts.fetched;
         sum.deferred += counts.deferred;
+        sum.found += counts.found;
         sum.done += counts.done;
     }
     println!("{sum:?}");
@@ -116,6 +118,7 @@ fn what_is_accepted_is_done_whatever_the_store_does() {
         ("failures", sum.failures),
         ("fetched", sum.fetched),
         ("deferred", sum.deferred),
+        ("found", sum.found),
         ("done", sum.done),
     ] {
         assert!(count > worlds, "{count} {what} in {worlds} worlds");

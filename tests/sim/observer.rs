@@ -83,7 +83,12 @@ impl Observer {
                     assert_eq!(self.held.remove(job), Some(*conn), "{job:?} timed out elsewhere");
                 }
                 Effect::Append(_) | Effect::Close { .. } | Effect::Note(_) => {}
-                Effect::Hold { .. } | Effect::Fill { .. } | Effect::Fetch { .. } | Effect::Defer { .. } => {
+                Effect::Hold { .. }
+                | Effect::Fill { .. }
+                | Effect::Fetch { .. }
+                | Effect::Find { .. }
+                | Effect::Pause { .. }
+                | Effect::Resume { .. } => {
                     panic!("nothing waits for the store here: {effect:?}")
                 }
             }

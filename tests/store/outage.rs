@@ -22,6 +22,13 @@ fn payloads(jobs: Vec<(String, String, Vec<u8>)>) -> Vec<String> {
     list
 }
 
+const AWAY: &str = "ERR STORE_AWAY background+jobs+are+refused+until+it+is+back\n";
+
+/// Whether this is its answer to `readiness`.
+fn says(server: &Server, expected: &str) -> Option<()> {
+    (server.connect().line("readiness") == expected).then_some(())
+}
+
 /// Refused at once while it is away, accepted when it is back; nothing accepted is lost, nothing refused is done, what
 /// ended meanwhile is not done again.
 pub(crate) fn check(backend: &mut Backend, options: &[&str]) {
@@ -31,6 +38,7 @@ pub(crate) fn check(backend: &mut Backend, options: &[&str]) {
     backend.kill();
     let (kind, body) = answer(&server, "refused");
     assert_eq!((kind, body), (ERROR, b"QUEUE_ERROR\0QUEUE_ERROR".to_vec()));
+    wait_for("whoever asks is told", || says(&server, AWAY));
     assert_eq!(drain(&server, &["ends"]).len(), 1);
     // Foreground jobs need no store.
     let mut client = server.connect();
@@ -39,6 +47,7 @@ pub(crate) fn check(backend: &mut Backend, options: &[&str]) {
     drop(client);
     backend.start_again();
     wait_for("a submission is accepted again", || (answer(&server, "after").0 == JOB_CREATED).then_some(()));
+    wait_for("it is ready again", || says(&server, "OK ready\n"));
     stop(server);
 
     let server = Server::conveyor(options);

@@ -98,7 +98,12 @@ fn seen(record: &Record) -> Seen {
 }
 
 fn removed(record: &Record) -> Change {
-    Change::Removed { number: record.number, priority: record.priority }
+    Change::Removed {
+        number: record.number,
+        priority: record.priority,
+        function: record.function.clone(),
+        unique: !record.unique.is_empty(),
+    }
 }
 
 /// What a new process finds, which changes nothing of it.
@@ -239,7 +244,8 @@ fn removed_jobs(subject: &Subject<'_>) {
     session.add(&records);
     session.commit(&[removed(&records[0])]);
     // One that nobody knows is no error.
-    session.commit(&[Change::Removed { number: JobNumber(9999), priority: Priority::Normal }]);
+    let unknown = Record { number: JobNumber(9999), ..records[0].clone() };
+    session.commit(&[removed(&unknown)]);
     session.close();
     let mut session = Session::start(&backend);
     let loaded = session.load();

@@ -102,6 +102,8 @@ pub enum Readiness {
     Loading(u64),
     /// The store failed: background jobs are refused. What the server says.
     Refusing(String),
+    /// The store cannot be reached: background jobs are refused until it can be again. What the server says.
+    Away(String),
 }
 
 /// A connection for admin commands.
@@ -226,6 +228,9 @@ impl Admin {
             Ok(answer) => answer,
             Err(AdminError::Refused(line)) if line.starts_with("ERR STORE_FAILED") => {
                 return Ok(Readiness::Refusing(line));
+            }
+            Err(AdminError::Refused(line)) if line.starts_with("ERR STORE_AWAY") => {
+                return Ok(Readiness::Away(line));
             }
             Err(error) => return Err(error),
         };

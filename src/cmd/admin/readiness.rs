@@ -16,7 +16,8 @@ pub(super) fn run(server: &str, timeout: Duration, json: bool, wait: Duration) -
         let answer = Admin::connect(server, timeout).and_then(|mut admin| admin.readiness());
         let left = wait.saturating_sub(start.elapsed());
         // Time heals neither a store that failed nor a server that does not know the question.
-        let may_change = matches!(answer, Ok(Readiness::Loading(_)) | Err(AdminError::Io(_)));
+        let may_change =
+            matches!(answer, Ok(Readiness::Loading(_) | Readiness::Away(_)) | Err(AdminError::Io(_)));
         if !may_change || left.is_zero() {
             break answer;
         }
@@ -39,11 +40,13 @@ pub(super) fn run(server: &str, timeout: Duration, json: bool, wait: Duration) -
         Readiness::Ready => ("ready", None),
         Readiness::Loading(read) => ("loading", Some(*read)),
         Readiness::Refusing(_) => ("refusing", None),
+        Readiness::Away(_) => ("away", None),
     };
     match &told {
         _ if json => println!("{}", json!({ "state": state, "read": read })),
         Readiness::Ready => println!("ready"),
         Readiness::Loading(read) => println!("loading: {read} stored jobs are read so far"),
+        Readiness::Away(line) => println!("{line}: the log of the server says why it cannot be reached"),
         Readiness::Refusing(line) => println!("{line}: the log of the server says why the store failed"),
     }
     if told == Readiness::Ready { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -24,10 +24,12 @@ impl Model {
             }
             Event::Stored { .. }
             | Event::Refused { .. }
+            | Event::StoreAway { .. }
             | Event::StoreFailed
             | Event::Loading { .. }
             | Event::Loaded { .. }
             | Event::Fetched { .. }
+            | Event::Found { .. }
             | Event::Stopping => unreachable!("the model has no store: see stored"),
         }
         Vec::new()

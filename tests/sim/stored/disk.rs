@@ -3,7 +3,7 @@
 use super::World;
 use bytes::Bytes;
 use conveyor_common::{JobNumber, Priority};
-use conveyor_server::core::{Change, Core, Durability, Event, Record, StoredJob};
+use conveyor_server::core::{Change, Core, Durability, Event, Record, Row, StoredJob};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is on the disk.
@@ -31,7 +31,12 @@ impl Disk {
                     record.order = order;
                 }
             }
-            Change::Removed { number, priority } => drop(self.jobs.remove(&(priority, number))),
+            Change::Removed { number, priority, function, unique } => {
+                if let Some(record) = self.jobs.remove(&(priority, number)) {
+                    let known = (record.function, !record.unique.is_empty());
+                    assert_eq!(known, (function, unique), "a store that counts is told the truth");
+                }
+            }
         }
     }
 }
@@ -68,7 +73,24 @@ impl World {
         self.apply(Event::StoreFailed);
     }
 
+    pub(super) fn is_loading(&self) -> bool {
+        self.loading.is_some() || !self.flight.is_empty()
+    }
+
+    /// The next jobs are read, or those that were read come.
     pub(super) fn load(&mut self, most: usize) {
+        if self.loading.is_some() && (self.flight.is_empty() || self.rng.chance(50)) {
+            self.read(most);
+        }
+        if self.rng.chance(60)
+            && let Some(event) = self.flight.pop_front()
+        {
+            self.unread.note_loaded(&event);
+            self.apply(event);
+        }
+    }
+
+    fn read(&mut self, most: usize) {
         let Some((after, reserved)) = self.loading else { return };
         let count = 1 + self.rng.below(most);
         let earlier = |(_, number): &(Priority, JobNumber)| number.0 <= reserved;
@@ -92,11 +114,24 @@ impl World {
                 StoredJob { record, spilled }
             })
             .collect();
-        self.apply(Event::Loaded { jobs, next: next.map(|(priority, _)| priority) });
-        for (conn, event) in std::mem::take(&mut self.deferred) {
-            self.conns.get_mut(&conn).expect("it waits").deferred = false;
-            self.apply(event);
+        self.flight.push_back(Event::Loaded { jobs, next: next.map(|(priority, _)| priority) });
+    }
+
+    /// Somebody's job is looked for.
+    pub(super) fn find(&mut self) {
+        if self.finds.is_empty() {
+            return;
         }
+        let at = self.rng.below(self.finds.len());
+        let number = self.finds.swap_remove(at);
+        self.counts.found += 1;
+        let stored = self.disk.jobs.iter().find(|((_, other), _)| *other == number);
+        let row = stored.map(|((priority, _), record)| Row {
+            priority: *priority,
+            function: record.function.clone(),
+            unique: !record.unique.is_empty(),
+        });
+        self.apply(Event::Found { number, row });
     }
 
     pub(super) fn fetch(&mut self, may_fail: bool) {
@@ -131,7 +166,8 @@ impl World {
         self.counts.lives += 1;
         self.waiting.clear();
         self.conns.clear();
-        self.deferred.clear();
+        self.flight.clear();
+        self.finds.clear();
         self.fetches.clear();
         self.held.clear();
         (self.stored, self.failed, self.unsure) = (0, false, false);
@@ -147,8 +183,8 @@ impl World {
         self.core = Core::new(self.rules.clone());
         let (through, orders) = self.disk.reserved;
         self.core.restore(Change::NumbersReserved { through: JobNumber(through), orders });
-        let functions = self.disk.functions.iter().cloned().collect();
-        self.apply(Event::Loading { functions });
+        let wrong = self.rng.chance(20);
+        self.start_unread(through, wrong);
         self.loading = Some(((Priority::High, JobNumber(0)), through));
     }
 }

@@ -3,6 +3,7 @@
 
 mod disk;
 mod seen;
+mod unread;
 
 use crate::rig::{PREFIX, handle, rules};
 use crate::rng::Rng;
@@ -13,6 +14,7 @@ use conveyor_common::{ConnId, HandlePrefix, JobNumber, Millis, Priority};
 use conveyor_server::core::{Change, Core, Durability, Effect, Effects, Event, Peer, Reply, Rules};
 use disk::Disk;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use unread::Unread;
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +35,8 @@ enum Queued {
 struct Peerless {
     queue: VecDeque<Queued>,
     asks: VecDeque<Ask>,
-    deferred: bool,
+    /// What it asked last, while that waits for more to be read.
+    deferred: Option<Event>,
 }
 
 /// One submission.
@@ -74,9 +77,12 @@ struct World {
     failed: bool,
     /// Where loading is, and up to which number.
     loading: Option<((Priority, JobNumber), u64)>,
+    /// Batches that were read and have not come yet.
+    flight: VecDeque<Event>,
+    unread: Unread,
+    finds: Vec<JobNumber>,
     conns: BTreeMap<ConnId, Peerless>,
     next_conn: u32,
-    deferred: Vec<(ConnId, Event)>,
     fetches: Vec<(JobNumber, Priority)>,
     tasks: Vec<Task>,
     known: HashMap<JobNumber, Known>,
@@ -94,6 +100,7 @@ pub(crate) struct Counts {
     pub(crate) failures: u64,
     pub(crate) fetched: u64,
     pub(crate) deferred: u64,
+    pub(crate) found: u64,
     pub(crate) done: u64,
 }
 
@@ -127,9 +134,11 @@ impl World {
             unsure: false,
             failed: false,
             loading: None,
+            flight: VecDeque::new(),
+            unread: Unread::default(),
+            finds: Vec::new(),
             conns: BTreeMap::new(),
             next_conn: 0,
-            deferred: Vec::new(),
             fetches: Vec::new(),
             tasks: Vec::new(),
             known: HashMap::new(),
@@ -142,21 +151,29 @@ impl World {
     fn apply(&mut self, event: Event) {
         let mut fx = Effects::default();
         let shown = format!("{event:?}");
-        self.core.handle(self.now, event, &mut fx);
+        self.core.handle(self.now, event.clone(), &mut fx);
         if let Err(broken) = self.core.check() {
             panic!("{broken} after {shown}");
         }
         for effect in fx.drain() {
             match effect {
-                Effect::Append(change) => self.waiting.push_back(change),
+                Effect::Append(change) => {
+                    self.unread.note_change(&change);
+                    self.waiting.push_back(change);
+                }
                 Effect::Send { conn, reply } => self.queue(conn, Queued::Reply(reply)),
                 Effect::Hold { conn, ticket } => self.queue(conn, Queued::Place(ticket, None)),
                 Effect::Fill { conn, ticket, reply } => self.fill(conn, ticket, reply),
                 Effect::Fetch { number, priority } => self.fetches.push((number, priority)),
-                Effect::Defer { conn, event } => {
+                Effect::Find { number } => self.finds.push(number),
+                Effect::Pause { conn } => {
                     self.counts.deferred += 1;
-                    self.conns.get_mut(&conn).expect("it asked").deferred = true;
-                    self.deferred.push((conn, *event));
+                    self.conns.get_mut(&conn).expect("it asked").deferred = Some(event.clone());
+                }
+                Effect::Resume { conn } => {
+                    if let Some(peer) = self.conns.get_mut(&conn) {
+                        assert!(peer.deferred.take().is_some(), "it waited");
+                    }
                 }
                 Effect::Close { .. } => panic!("nobody goes beyond a limit here"),
                 Effect::Note(_) => {}
@@ -164,6 +181,7 @@ impl World {
         }
         let conns: Vec<ConnId> = self.conns.keys().copied().collect();
         conns.into_iter().for_each(|conn| self.deliver(conn));
+        self.check_unread();
     }
 
     fn connect(&mut self) -> ConnId {
@@ -226,13 +244,12 @@ impl World {
     fn close(&mut self, conn: ConnId) {
         self.conns.remove(&conn);
         self.held.retain(|_, worker| *worker != conn);
-        self.deferred.retain(|(other, _)| *other != conn);
         self.apply(Event::Closed { conn });
     }
 
     fn step(&mut self) {
         let able: Vec<ConnId> =
-            self.conns.iter().filter(|(_, peer)| !peer.deferred).map(|(conn, _)| *conn).collect();
+            self.conns.iter().filter(|(_, peer)| peer.deferred.is_none()).map(|(conn, _)| *conn).collect();
         if able.len() < 2 || (self.conns.len() < 6 && self.rng.chance(5)) {
             let conn = self.connect();
             let functions = &FUNCTIONS[..self.rng.below(4)];
@@ -249,8 +266,9 @@ impl World {
             58..60 => self.ask(conn, None, Request::PreSleep),
             60..63 => self.close(conn),
             63..75 => self.commit(20),
-            75..82 => self.fetch(true),
-            82..90 => self.load(5),
+            75..80 => self.fetch(true),
+            80..83 => self.find(),
+            83..90 => self.load(5),
             90..92 => {
                 self.now = self.now.plus(self.rng.next() % 2000);
                 self.apply(Event::Tick);
@@ -275,7 +293,7 @@ impl World {
     fn cancel(&mut self, conn: ConnId) {
         let mut numbers: Vec<JobNumber> = self.known.keys().copied().collect();
         numbers.sort_unstable();
-        if numbers.is_empty() || self.loading.is_some() {
+        if numbers.is_empty() {
             return;
         }
         let fetched = self.fetches.first().map(|(number, _)| *number).filter(|_| self.rng.chance(50));
@@ -299,7 +317,7 @@ impl World {
         }
         self.now = self.now.plus(100_000);
         self.apply(Event::Tick);
-        while self.loading.is_some() {
+        while self.is_loading() {
             self.load(50);
         }
         loop {

@@ -95,6 +95,7 @@ impl World {
         if let Some(known) = self.known.get(&number) {
             assert_eq!((&known.function, &known.unique), (function, &task.unique));
         }
+        assert!(!self.unread.cancelled.contains(&number), "{number:?} was cancelled before it came");
         assert_eq!(self.held.insert(number, conn), None, "{number:?} was handed out twice");
     }
 }

@@ -56,6 +56,10 @@ pub enum Change {
         number: JobNumber,
         /// Its priority.
         priority: Priority,
+        /// Its function.
+        function: Bytes,
+        /// It has a unique: with its function, what a store needs that counts its jobs.
+        unique: bool,
     },
 }
 

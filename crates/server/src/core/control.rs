@@ -4,19 +4,20 @@ use super::change::Change;
 use super::effect::{Effects, Reply};
 use super::event::Event;
 use super::job::own;
+use super::unread::{Sought, Wait};
 use super::{Core, MAX_FUNCTIONS};
 use bytes::Bytes;
-use conveyor_common::ConnId;
 use conveyor_common::priority::PerPriority;
 use conveyor_common::protocol::text::Command;
+use conveyor_common::{ConnId, Millis};
 
 const OK: &[u8] = b"OK\r\n";
 
 impl Core {
     /// Any line of the admin protocol.
-    pub(super) fn command(&mut self, conn: ConnId, command: Command, fx: &mut Effects) {
-        if self.may_yet_come() && self.asks_for_unread(&command) {
-            return fx.defer(conn, Event::Command { conn, command });
+    pub(super) fn command(&mut self, now: Millis, conn: ConnId, command: Command, fx: &mut Effects) {
+        if let Some(wait) = self.must_wait(&command) {
+            return self.defer(conn, wait, Event::Command { conn, command }, fx);
         }
         let text = match command {
             Command::Status => self.report_status(),
@@ -31,22 +32,24 @@ impl Core {
             Command::MaxQueue { function, limits } => self.limit_queue(&function, limits, fx),
             Command::CreateFunction(name) => self.create_function(&name, fx),
             Command::DropFunction(name) => self.drop_function(&name, fx),
-            Command::CancelJob(handle) => self.cancel_job(&handle, fx),
+            Command::CancelJob(handle) => self.cancel_job(now, &handle, fx),
         };
         fx.send(conn, Reply::Text(text));
     }
 
-    /// Whether the answer depends on jobs that are still to come from the store.
-    fn asks_for_unread(&self, command: &Command) -> bool {
+    /// What a command must wait for, if it is about jobs that are still to come from the store.
+    fn must_wait(&self, command: &Command) -> Option<Wait> {
         match command {
             Command::CancelJob(handle) => {
-                let number = self.rules.prefix.parse(handle);
-                number.is_some_and(|number| self.jobs.by_number(number).is_none())
+                let number = self.rules.prefix.parse(handle)?;
+                let unknown = self.jobs.by_number(number).is_none();
+                (unknown && matches!(self.seek(number), Sought::Unknown)).then_some(Wait::Row(number))
             }
             Command::DropFunction(name) => {
-                self.functions.find_ignoring_case(name).is_some_and(|function| self.is_unread(function))
+                let function = self.functions.find_ignoring_case(name)?;
+                self.is_unread(function).then_some(Wait::Jobs(function))
             }
-            _ => false,
+            _ => None,
         }
     }
 
@@ -89,14 +92,16 @@ impl Core {
         Bytes::from_static(OK)
     }
 
-    fn cancel_job(&mut self, handle: &Bytes, fx: &mut Effects) -> Bytes {
-        let number = self.rules.prefix.parse(handle);
-        match number.and_then(|number| self.jobs.by_number(number)) {
-            Some(id) => {
-                self.cancel(id, fx);
-                Bytes::from_static(OK)
-            }
-            None => Bytes::from_static(b"ERR UNKNOWN_JOB\r\n"),
+    fn cancel_job(&mut self, now: Millis, handle: &Bytes, fx: &mut Effects) -> Bytes {
+        const UNKNOWN: &[u8] = b"ERR UNKNOWN_JOB\r\n";
+        let Some(number) = self.rules.prefix.parse(handle) else { return Bytes::from_static(UNKNOWN) };
+        if let Some(id) = self.jobs.by_number(number) {
+            self.cancel(id, fx);
+        } else if let Sought::InStore(row) = self.seek(number) {
+            self.cancel_unread(now, number, row, fx);
+        } else {
+            return Bytes::from_static(UNKNOWN);
         }
+        Bytes::from_static(OK)
     }
 }

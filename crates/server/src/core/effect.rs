@@ -46,14 +46,20 @@ pub enum Effect {
         /// Its priority.
         priority: Priority,
     },
-    /// The event cannot be answered before more of the store was read. Bring it again after an
-    /// [`super::Event::Loaded`], after the last one at the latest, and take nothing else from the connection until
-    /// then.
-    Defer {
-        /// Whose it is.
+    /// Look for a job in the store, and tell by [`super::Event::Found`].
+    Find {
+        /// Its number.
+        number: JobNumber,
+    },
+    /// What a connection asked cannot be answered before more is read from the store: take nothing else from it.
+    Pause {
+        /// Which.
         conn: ConnId,
-        /// What was asked.
-        event: Box<super::Event>,
+    },
+    /// Go on taking from a connection, if it is still there.
+    Resume {
+        /// Which.
+        conn: ConnId,
     },
     /// Close a connection that went beyond a limit, once what is queued for it is out.
     Close {
@@ -201,8 +207,16 @@ impl Effects {
         self.list.push(Effect::Fetch { number, priority });
     }
 
-    pub(super) fn defer(&mut self, conn: ConnId, event: super::Event) {
-        self.list.push(Effect::Defer { conn, event: Box::new(event) });
+    pub(super) fn find(&mut self, number: JobNumber) {
+        self.list.push(Effect::Find { number });
+    }
+
+    pub(super) fn pause(&mut self, conn: ConnId) {
+        self.list.push(Effect::Pause { conn });
+    }
+
+    pub(super) fn resume(&mut self, conn: ConnId) {
+        self.list.push(Effect::Resume { conn });
     }
 
     pub(super) fn close(&mut self, conn: ConnId, reason: &'static str) {

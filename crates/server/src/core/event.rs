@@ -2,6 +2,7 @@
 
 use super::change::Record;
 use bytes::Bytes;
+use conveyor_common::priority::PerPriority;
 use conveyor_common::protocol::Request;
 use conveyor_common::protocol::text::Command;
 use conveyor_common::{ConnId, JobNumber, Priority};
@@ -55,19 +56,32 @@ pub enum Event {
         /// Which.
         through: u64,
     },
+    /// The store cannot be reached for the moment, or can be again. Says nothing about changes.
+    StoreAway {
+        /// Whether it is away.
+        away: bool,
+    },
     /// The store refuses: no change behind the last stored one ever will be.
     StoreFailed,
     /// The store holds jobs that will come by [`Event::Loaded`]. Only as the first event.
     Loading {
-        /// Functions of these jobs: what is submitted to them has to wait its turn.
-        functions: Vec<Bytes>,
+        /// How many, by function: what is submitted to these has to wait its turn. A count that is wrong holds things up
+        /// until its priority is read, or not at all, and is forgotten then.
+        unread: Vec<Unread>,
     },
-    /// Jobs were read from the store, by priority, and of each priority the oldest first.
+    /// Jobs were read from the store, by priority, and of each priority those with low numbers first.
     Loaded {
         /// Which.
         jobs: Vec<StoredJob>,
         /// The next ones have this priority or a lower one; none means that these were the last.
         next: Option<Priority>,
+    },
+    /// A job was looked for in the store.
+    Found {
+        /// Its number.
+        number: JobNumber,
+        /// None when no job of this number is stored.
+        row: Option<Row>,
     },
     /// A payload was read from the store.
     Fetched {
@@ -78,6 +92,43 @@ pub enum Event {
     },
     /// The server is about to stop in order: what was reserved and not used can be given back.
     Stopping,
+}
+
+/// Jobs of one function that the store has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// The function.
+    pub function: Bytes,
+    /// How many.
+    pub counts: PerPriority<Count>,
+}
+
+/// How many jobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// All.
+    pub jobs: u64,
+    /// Those with a unique.
+    pub uniques: u64,
+}
+
+impl Count {
+    /// Counts a job with this unique.
+    pub const fn add(&mut self, unique: &[u8]) {
+        self.jobs += 1;
+        self.uniques += !unique.is_empty() as u64;
+    }
+}
+
+/// What finds and counts a job in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its priority.
+    pub priority: Priority,
+    /// Its function.
+    pub function: Bytes,
+    /// It has a unique.
+    pub unique: bool,
 }
 
 /// A job as the store has it.

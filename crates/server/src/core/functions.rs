@@ -1,5 +1,6 @@
 //! The table of functions: names, counters, limits and who can do them.
 
+use super::event::Count;
 use super::ready::Ready;
 use super::wake::CrewId;
 use bytes::Bytes;
@@ -37,14 +38,22 @@ pub(super) struct Function {
     pub(super) watched: bool,
     /// A job was taken since that look.
     pub(super) taken: bool,
+    /// Jobs that are still to be read from the store; none when there are none.
+    pub(super) unread: Option<Box<PerPriority<Count>>>,
     /// Where it stands on each list.
     spots: Lists<Spot>,
 }
 
 impl Function {
-    /// Queued and running jobs, as `status` and `maxqueue` count them.
-    pub(super) const fn total(&self) -> usize {
-        self.queued_total() + self.running
+    /// Queued and running jobs, those not read yet included, as `status` and `maxqueue` count them.
+    pub(super) fn total(&self) -> usize {
+        let unread = Priority::ALL.map(|priority| self.unread_at(priority).jobs);
+        self.queued_total() + self.running + unread.iter().sum::<u64>() as usize
+    }
+
+    /// Jobs of a priority that are still to be read from the store.
+    pub(super) fn unread_at(&self, priority: Priority) -> Count {
+        self.unread.as_ref().map_or_else(Count::default, |unread| *unread.of(priority))
     }
 
     pub(super) const fn queued_total(&self) -> usize {
@@ -146,6 +155,10 @@ impl Functions {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (FunctionId, &Function)> {
         (0_u32..).zip(&self.table).filter_map(|(id, slot)| Some((FunctionId(id), slot.as_ref()?)))
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (FunctionId, &mut Function)> {
+        (0_u32..).zip(&mut self.table).filter_map(|(id, slot)| Some((FunctionId(id), slot.as_mut()?)))
     }
 
     /// Functions with a runnable job, in no meaningful but a reproducible order.

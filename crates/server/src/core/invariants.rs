@@ -2,9 +2,11 @@
 //! simulator runs this; the server does not.
 
 use super::conns::{Conn, Nap};
+use super::event::Count;
 use super::functions::{Function, FunctionId};
 use super::job::{Job, JobId, Place, Standing};
 use super::timers::Timer;
+use super::unread::Wait;
 use super::{Core, wake::CrewId};
 use conveyor_common::Priority;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -19,6 +21,7 @@ impl Core {
         self.check_indexes()?;
         self.check_functions()?;
         self.check_uniques()?;
+        self.check_unread()?;
         self.check_links()?;
         self.check_crews()?;
         self.check_wakeups()
@@ -37,7 +40,7 @@ impl Core {
             }
         }
         let behind = self.loading.iter().flat_map(|loading| loading.behind());
-        let behind = behind.map(|id| (id, Place::Behind));
+        let behind = behind.map(|(.., id)| (id, Place::Behind));
         let waiting = self.journal.unstored().map(|id| (id, Place::Committing)).chain(behind);
         for (id, place) in waiting {
             if self.jobs.get(id).is_some_and(|job| job.place == place) {
@@ -155,6 +158,34 @@ impl Core {
         }
         let dangling = self.jobs.iter().find(|(_, job)| self.functions.get(job.function).is_none());
         ensure(dangling.is_none(), || format!("{dangling:?} belongs to no function"))
+    }
+
+    /// What is to be read is counted, and only what has to waits for it.
+    fn check_unread(&self) -> Result<(), String> {
+        let Some(loading) = &self.loading else {
+            let left = self.functions.iter().find(|(id, _)| self.is_unread(*id));
+            return ensure(left.is_none(), || format!("{left:?} waits for jobs that never come"));
+        };
+        let counts = self
+            .functions
+            .iter()
+            .flat_map(|(_, function)| Priority::ALL.into_iter().map(|priority| function.unread_at(priority)));
+        let (jobs, uniques) = counts.fold((0, 0), |sum, one| (sum.0 + one.jobs, sum.1 + one.uniques));
+        ensure(loading.left() == Count { jobs, uniques }, || {
+            format!("{:?} are to be read, not {jobs} and {uniques}", loading.left())
+        })?;
+        let idle = loading.behind().find(|(priority, function, id)| {
+            let waits = self.jobs.get(*id).is_some_and(|job| job.place == Place::Behind);
+            waits && !self.has_older_unread(*function, *priority)
+        });
+        ensure(idle.is_none(), || format!("{idle:?} waits behind nothing"))?;
+        let idle = loading.waits().find(|wait| match wait {
+            Wait::Uniques(function) => !self.has_unread_uniques(*function),
+            Wait::Jobs(function) => !self.is_unread(*function),
+            Wait::AllUniques => uniques == 0,
+            Wait::Row(_) => false,
+        });
+        ensure(idle.is_none(), || format!("somebody waits for nothing: {idle:?}"))
     }
 
     /// A unique maps to at most one live job of its function.

@@ -12,7 +12,7 @@ use conveyor_common::{ConnId, JobNumber};
 pub(super) const DASH: &[u8] = b"-";
 
 /// What a job takes beside unique and payload, indexes and queues included.
-const RECORD_BYTES: usize = 160;
+pub(super) const RECORD_BYTES: usize = 160;
 
 /// All unfinished jobs.
 #[derive(Debug, Default)]

@@ -42,6 +42,8 @@ pub(super) struct Journal {
     stored: u64,
     /// The store refused a change: none will be stored any more.
     failed: bool,
+    /// The store cannot be reached for the moment.
+    away: bool,
     tickets: u64,
     /// By the change they wait for.
     promises: VecDeque<Promise>,
@@ -59,6 +61,14 @@ pub(super) struct Journal {
 impl Journal {
     pub(super) const fn has_failed(&self) -> bool {
         self.failed
+    }
+
+    pub(super) const fn is_away(&self) -> bool {
+        self.away
+    }
+
+    pub(super) const fn set_away(&mut self, away: bool) {
+        self.away = away;
     }
 
     /// The change that stores a job; none when it is stored, or never will be.
@@ -134,11 +144,16 @@ impl Core {
         let number = self.next_number;
         self.next_number = JobNumber(number.0.wrapping_add(1).max(1));
         self.reserve_ahead(fx);
+        (number, self.told_after(number))
+    }
+
+    /// The change after which a number may be told: 0 is at once.
+    pub(super) fn told_after(&self, number: JobNumber) -> u64 {
         if self.rules.durability != Durability::Sync || number <= self.journal.reserved_for_good {
-            return (number, 0);
+            return 0;
         }
         let block = self.journal.reserving.iter().find(|(_, through)| number <= *through);
-        (number, block.map_or(0, |(change, _)| *change))
+        block.map_or(0, |(change, _)| *change)
     }
 
     pub(super) fn take_order(&mut self, fx: &mut Effects) -> u64 {
@@ -280,6 +295,6 @@ impl Core {
         let jobs = &self.jobs;
         let stored = background && self.records() && self.rules.keeps.payloads;
         let used = if stored { jobs.record_bytes() } else { jobs.used_bytes() };
-        used <= self.rules.queue_bytes
+        used.saturating_add(self.unread_bytes()) <= self.rules.queue_bytes
     }
 }

@@ -27,13 +27,14 @@ mod restore;
 mod submit;
 mod timers;
 mod uniques;
+mod unread;
 mod wake;
 mod watchers;
 mod work;
 
 pub use change::{Change, Record};
 pub use effect::{Effect, Effects, JobStatus, Note, Reply};
-pub use event::{Event, Peer, StoredJob};
+pub use event::{Count, Event, Peer, Row, StoredJob, Unread};
 pub use wake::NOOP_PATIENCE_MS;
 
 use bytes::Bytes;
@@ -45,9 +46,9 @@ use fetch::Fetches;
 use functions::Functions;
 use jobs::Jobs;
 use journal::Journal;
-use loading::Loading;
 use std::num::NonZeroU8;
 use timers::{Timer, Timers};
+use unread::Loading;
 use wake::Crews;
 use work::{Outcome, Part, until_nul};
 
@@ -190,7 +191,7 @@ impl Core {
         match event {
             Event::Request { conn, request } => self.request(now, conn, request, fx),
             Event::Command { conn, command } if self.conns.get(conn).is_some() => {
-                self.command(conn, command, fx);
+                self.command(now, conn, command, fx);
             }
             Event::Command { .. } => {}
             Event::Connected { conn, peer } => {
@@ -206,9 +207,11 @@ impl Core {
             }
             Event::Stored { through } => self.stored(now, through, fx),
             Event::Refused { through } => self.refused(now, through, fx),
+            Event::StoreAway { away } => self.journal.set_away(away),
             Event::StoreFailed => self.store_failed(now, fx),
-            Event::Loading { functions } => self.start_loading(&functions),
+            Event::Loading { unread } => self.start_loading(&unread),
             Event::Loaded { jobs, next } => self.loaded(now, jobs, next, fx),
+            Event::Found { number, row } => self.found(now, number, row, fx),
             Event::Fetched { number, payload } => self.fetched(now, number, payload, fx),
             Event::Stopping => self.stopping(fx),
         }

@@ -30,13 +30,16 @@ impl Core {
         if self.journal.has_failed() {
             return Bytes::from_static(b"ERR STORE_FAILED background+jobs+are+refused\n");
         }
+        if self.journal.is_away() {
+            return Bytes::from_static(b"ERR STORE_AWAY background+jobs+are+refused+until+it+is+back\n");
+        }
         match self.loading_so_far() {
             Some(read) => Bytes::from(format!("OK loading {read}\n")),
             None => Bytes::from_static(b"OK ready\n"),
         }
     }
 
-    /// `status`: queued and running, running, workers.
+    /// `status`: queued and running, running, workers. Jobs that are not read from the store yet are queued.
     pub(super) fn report_status(&self) -> Bytes {
         table(|out| {
             for (_, function) in self.functions.iter() {
@@ -49,7 +52,9 @@ impl Core {
     pub(super) fn report_priority_status(&self) -> Bytes {
         table(|out| {
             for (_, function) in self.functions.iter() {
-                let [high, normal, low] = Priority::ALL.map(|priority| *function.queued.of(priority));
+                let queued =
+                    |priority| *function.queued.of(priority) + function.unread_at(priority).jobs as usize;
+                let [high, normal, low] = Priority::ALL.map(queued);
                 line(out, &function.name, &[high, normal, low, function.workers]);
             }
         })

@@ -8,6 +8,7 @@ use super::job::{Draft, Job, JobId, Place, Standing, own};
 use super::jobs::Key;
 use super::journal::STORE_REFUSES;
 use super::timers::Timer;
+use super::unread::Wait;
 use super::watchers::Watcher;
 use super::{Core, Durability, MAX_FUNCTIONS};
 use bytes::Bytes;
@@ -62,9 +63,11 @@ impl Core {
         (function, unique, payload): (Bytes, Bytes, Bytes),
         fx: &mut Effects,
     ) {
-        if self.may_yet_come() && self.may_be_unread(&function, &unique, &payload) {
+        if self.may_yet_come()
+            && let Some(id) = self.may_join_unread(&function, &unique, &payload)
+        {
             let request = Request::Submit { kind, function, unique, payload };
-            return fx.defer(conn, Event::Request { conn, request });
+            return self.defer(conn, Wait::Uniques(id), Event::Request { conn, request }, fx);
         }
         let submission = Submission::new(kind, function, unique, payload);
         if submission.has_long_argument() {
@@ -87,13 +90,12 @@ impl Core {
         self.create_job(now, conn, (function, key), submission, fx);
     }
 
-    /// Whether the job that the submission would join may be one that is still to come from the store.
-    fn may_be_unread(&self, function: &[u8], unique: &[u8], payload: &[u8]) -> bool {
-        let Some(function) = self.functions.find(function).filter(|id| self.is_unread(*id)) else {
-            return false;
-        };
+    /// The function, when the job that the submission would join may be one that is still to come from the store.
+    fn may_join_unread(&self, function: &[u8], unique: &[u8], payload: &[u8]) -> Option<FunctionId> {
+        let function = self.functions.find(function).filter(|id| self.has_unread_uniques(*id))?;
         let key = self.jobs.key(function, unique, payload);
-        key.is_some() && self.jobs.coalesces(key, function, unique, payload).is_none()
+        let unknown = key.is_some() && self.jobs.coalesces(key, function, unique, payload).is_none();
+        unknown.then_some(function)
     }
 
     /// The function with this name, made if need be; none closes the connection.
@@ -157,7 +159,11 @@ impl Core {
                 let broken = if submission.background { STORE_REFUSES } else { created.clone() };
                 self.promise(conn, change, (created, broken), fx);
             }
-            _ => fx.send(conn, created),
+            // The number of a foreground job may not be stored yet.
+            _ => match self.told_after(number) {
+                0 => fx.send(conn, created),
+                change => self.promise(conn, change, (created.clone(), created), fx),
+            },
         }
         if queued {
             self.count_stale(function, false);
@@ -241,7 +247,9 @@ impl Core {
                 let at = self.moment_of(job.when());
                 self.timers.set(Timer::Start(id), at);
             }
-            Place::Ready if self.has_older_unread(function_id, priority) => self.wait_behind(id, priority),
+            Place::Ready if self.has_older_unread(function_id, priority) => {
+                self.wait_behind(id, function_id, priority);
+            }
             Place::Ready => {
                 if let Some(function) = self.functions.get_mut(function_id) {
                     function.ready.push(priority, order, id);

@@ -4,8 +4,9 @@ use super::change::Change;
 use super::effect::{Effects, JobStatus, Note, Reply};
 use super::event::Event;
 use super::functions::FunctionId;
-use super::job::{JobId, Place, Standing};
+use super::job::{Job, JobId, Place, Standing};
 use super::timers::Timer;
+use super::unread::{Sought, Wait};
 use super::{Core, STALE_JOBS_KEPT};
 use bytes::Bytes;
 use conveyor_common::limits::{DENOMINATOR_BYTES, HANDLE_BYTES};
@@ -150,8 +151,16 @@ impl Core {
             && job.background
             && job.standing != Standing::Cancelled
         {
-            self.append(Change::Removed { number: job.number, priority: job.priority }, fx);
+            let change = self.end_of(&job);
+            self.append(change, fx);
         }
+    }
+
+    /// That a background job is over.
+    fn end_of(&self, job: &Job) -> Change {
+        let function = self.functions.get(job.function).map_or_else(Bytes::new, |found| found.name.clone());
+        let unique = !job.unique().is_empty();
+        Change::Removed { number: job.number, priority: job.priority, function, unique }
     }
 
     fn detach_watchers(&mut self, id: JobId) {
@@ -250,14 +259,10 @@ impl Core {
             self.release(id);
             self.place_queued(id);
         }
-        let Some(job) = self.jobs.get(id) else { return };
-        let (number, priority, standing) = (job.number, job.priority, job.standing);
-        let background = job.background;
-        if standing == Standing::Cancelled {
-            return;
-        }
-        if background {
-            self.append(Change::Removed { number, priority }, fx);
+        let Some(job) = self.jobs.get(id).filter(|job| job.standing != Standing::Cancelled) else { return };
+        if job.background {
+            let change = self.end_of(job);
+            self.append(change, fx);
         }
         self.give_up(id, Standing::Cancelled);
     }
@@ -325,28 +330,36 @@ impl Core {
     }
 
     /// GET_STATUS. A handle longer than any handle gets no answer, as in gearmand.
-    pub(super) fn get_status(&self, conn: ConnId, handle: &Bytes, fx: &mut Effects) {
+    pub(super) fn get_status(&mut self, conn: ConnId, handle: &Bytes, fx: &mut Effects) {
         if handle.len() > HANDLE_BYTES {
             return;
         }
         let handle = until_nul(handle);
         let number = self.rules.prefix.parse(&handle);
         let id = number.and_then(|number| self.jobs.by_number(number));
-        if self.may_yet_come() && number.is_some() && id.is_none() {
-            return fx.defer(conn, Event::Request { conn, request: Request::GetStatus { handle } });
+        let mut status = self.status_of(id);
+        if let (Some(number), None) = (number, id) {
+            match self.seek(number) {
+                Sought::Nowhere => {}
+                Sought::InStore(_) => status.known = true,
+                Sought::Unknown => {
+                    let event = Event::Request { conn, request: Request::GetStatus { handle } };
+                    return self.defer(conn, Wait::Row(number), event, fx);
+                }
+            }
         }
-        let status = self.status_of(id);
         fx.send(conn, Reply::StatusRes { handle, status });
     }
 
     /// GET_STATUS_UNIQUE: the newest job with that unique, whatever its function.
-    pub(super) fn get_status_unique(&self, conn: ConnId, unique: &Bytes, fx: &mut Effects) {
+    pub(super) fn get_status_unique(&mut self, conn: ConnId, unique: &Bytes, fx: &mut Effects) {
         if unique.len() > HANDLE_BYTES {
             return;
         }
         let unique = until_nul(unique);
-        if self.may_yet_come() {
-            return fx.defer(conn, Event::Request { conn, request: Request::GetStatusUnique { unique } });
+        if self.has_any_unread_uniques() {
+            let event = Event::Request { conn, request: Request::GetStatusUnique { unique } };
+            return self.defer(conn, Wait::AllUniques, event, fx);
         }
         let id = self.jobs.newest_by_unique(&unique);
         let clients = id.and_then(|id| self.jobs.get(id)).map_or(0, |job| job.watchers.len());

@@ -4,7 +4,7 @@ use super::{Engine, State};
 use crate::core::{Change, Event};
 use crate::error::Error;
 use crate::store::{
-    Committer, Flush, Loaded, Loader, Loading, Opened, Outcome, Outcomes, Reader, StoreError,
+    Committer, Fetched, Flush, Loaded, Loader, Loading, Opened, Outcome, Outcomes, Reader, StoreError,
 };
 use conveyor_common::{ConnId, JobNumber, Priority};
 use std::fmt;
@@ -37,8 +37,6 @@ pub(super) struct Keep {
     reader: Option<Reader>,
     /// Changes of this turn.
     changes: Vec<Change>,
-    /// What could not be answered before more was read, in the order of asking.
-    deferred: Vec<(ConnId, Event)>,
     readiness: watch::Sender<Readiness>,
     /// How far reading is.
     loaded: Readiness,
@@ -52,7 +50,7 @@ pub(super) struct Keep {
 
 impl fmt::Debug for Keep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keep").field("deferred", &self.deferred.len()).finish_non_exhaustive()
+        f.debug_struct("Keep").field("loaded", &self.loaded).finish_non_exhaustive()
     }
 }
 
@@ -60,7 +58,7 @@ impl fmt::Debug for Keep {
 pub(super) struct FromStore {
     outcomes: Outcomes,
     loading: Jobs,
-    fetched: Option<mpsc::Receiver<crate::store::Fetched>>,
+    fetched: Option<mpsc::Receiver<Fetched>>,
 }
 
 /// How the jobs of an earlier process come.
@@ -93,7 +91,6 @@ impl Keep {
             committer,
             reader,
             changes: Vec::new(),
-            deferred: Vec::new(),
             readiness,
             loaded: Readiness::Loading(0),
             away: None,
@@ -129,25 +126,27 @@ impl State {
 
     pub(super) fn fetch(&self, number: JobNumber, priority: Priority) {
         if let Some(reader) = self.keep.as_ref().and_then(|keep| keep.reader.as_ref()) {
-            reader.ask(number, priority);
+            reader.fetch(number, priority);
         }
     }
 
-    /// Puts an event off until more was read; nothing else is taken from its connection.
-    pub(super) fn defer(&mut self, conn: ConnId, event: Event) {
-        if let (Some(keep), Some(link)) = (&mut self.keep, self.links.get_mut(conn)) {
+    pub(super) fn find(&self, number: JobNumber) {
+        if let Some(reader) = self.keep.as_ref().and_then(|keep| keep.reader.as_ref()) {
+            reader.find(number);
+        }
+    }
+
+    /// Takes nothing from a connection until more was read from the store.
+    pub(super) fn defer(&mut self, conn: ConnId) {
+        if let Some(link) = self.links.get_mut(conn) {
             link.deferred = true;
-            keep.deferred.push((conn, event));
         }
     }
 
-    fn bring_deferred(&mut self) {
-        let deferred = self.keep.as_mut().map(|keep| std::mem::take(&mut keep.deferred));
-        for (conn, event) in deferred.unwrap_or_default() {
-            let Some(link) = self.links.get_mut(conn) else { continue };
+    pub(super) fn resume(&mut self, conn: ConnId) {
+        if let Some(link) = self.links.get_mut(conn) {
             link.deferred = false;
             link.resume();
-            self.apply(self.clock.now(), event);
         }
     }
 
@@ -170,8 +169,14 @@ impl State {
         match outcome {
             Outcome::Stored { through } => self.apply(now, Event::Stored { through }),
             Outcome::Refused { through } => self.apply(now, Event::Refused { through }),
-            Outcome::Away(why) => self.note_readiness(|keep| keep.away = Some(why.to_string())),
-            Outcome::Back => self.note_readiness(|keep| keep.away = None),
+            Outcome::Away(why) => {
+                self.apply(now, Event::StoreAway { away: true });
+                self.note_readiness(|keep| keep.away = Some(why.to_string()));
+            }
+            Outcome::Back => {
+                self.apply(now, Event::StoreAway { away: false });
+                self.note_readiness(|keep| keep.away = None);
+            }
             Outcome::Failed(why) => {
                 self.apply(now, Event::StoreFailed);
                 self.note_readiness(|keep| keep.failed = Some(why.to_string()));
@@ -208,9 +213,9 @@ impl Engine {
 
     /// Takes in the jobs of an earlier process; everybody else has a turn in between.
     async fn load(self, mut loading: Loading) {
-        let (mut count, mut reading) = (0, Some(Priority::High));
+        let mut count = 0;
         while let Some(loaded) = loading.next().await {
-            if !self.take_in(loaded, &mut count, &mut reading) {
+            if !self.take_in(loaded, &mut count) {
                 return;
             }
             tokio::task::yield_now().await;
@@ -219,12 +224,12 @@ impl Engine {
 
     /// Takes in the jobs of an earlier process before anybody is served.
     fn load_first(&self, mut loader: Box<dyn Loader>) {
-        let (mut count, mut room, mut reading) = (0, usize::MAX, None);
-        while self.take_in(loader.next_jobs(&mut room), &mut count, &mut reading) {}
+        let (mut count, mut room) = (0, usize::MAX);
+        while self.take_in(loader.next_jobs(&mut room), &mut count) {}
     }
 
     /// Takes in a batch of jobs. Whether there are more.
-    fn take_in(&self, loaded: Loaded, count: &mut u64, reading: &mut Option<Priority>) -> bool {
+    fn take_in(&self, loaded: Loaded, count: &mut u64) -> bool {
         let state = &mut *self.state.borrow_mut();
         let (jobs, next) = match loaded {
             Ok(loaded) => loaded,
@@ -236,11 +241,6 @@ impl Engine {
         *count += jobs.len() as u64;
         let more = next.is_some();
         state.apply(state.clock.now(), Event::Loaded { jobs, next });
-        // Who waits, waits for all jobs as a rule: not worth trying after each batch.
-        if next != *reading {
-            *reading = next;
-            state.bring_deferred();
-        }
         if !more {
             tracing::info!(jobs = *count, "all stored jobs are read");
         }
@@ -257,14 +257,17 @@ impl Engine {
         let now = state.clock.now();
         state.apply(now, Event::StoreFailed);
         state.apply(now, Event::Loaded { jobs: Vec::new(), next: None });
-        state.bring_deferred();
         state.settle(&self.rearmed);
     }
 
-    async fn take_payloads(self, mut fetched: mpsc::Receiver<crate::store::Fetched>) {
-        while let Some((number, payload)) = fetched.recv().await {
+    async fn take_payloads(self, mut fetched: mpsc::Receiver<Fetched>) {
+        while let Some(fetched) = fetched.recv().await {
             let state = &mut *self.state.borrow_mut();
-            state.apply(state.clock.now(), Event::Fetched { number, payload });
+            let event = match fetched {
+                Fetched::Payload(number, payload) => Event::Fetched { number, payload },
+                Fetched::Row(number, row) => Event::Found { number, row },
+            };
+            state.apply(state.clock.now(), event);
             state.settle(&self.rearmed);
         }
     }

@@ -90,8 +90,8 @@ impl Engine {
         let mut kept = None;
         if let Some((mut opened, flush)) = store {
             std::mem::take(&mut opened.head).into_iter().for_each(|change| core.restore(change));
-            let functions = std::mem::take(&mut opened.functions);
-            core.handle(clock.now(), Event::Loading { functions }, &mut Effects::default());
+            let unread = std::mem::take(&mut opened.unread);
+            core.handle(clock.now(), Event::Loading { unread }, &mut Effects::default());
             readiness.send_replace(Readiness::Loading(0));
             kept = Some(Keep::start(opened, flush, room, readiness)?);
         }

@@ -266,7 +266,9 @@ impl State {
                 }
                 Effect::Fill { conn, ticket, reply } => self.fill(conn, ticket, reply),
                 Effect::Fetch { number, priority } => self.fetch(number, priority),
-                Effect::Defer { conn, event } => self.defer(conn, *event),
+                Effect::Find { number } => self.find(number),
+                Effect::Pause { conn } => self.defer(conn),
+                Effect::Resume { conn } => self.resume(conn),
                 Effect::Close { conn, reason } => self.close(conn, reason),
                 Effect::Note(note) => self.log(note),
             }

@@ -307,7 +307,7 @@ fn without_passing_jobs(changes: Vec<Change>) -> (Vec<Change>, Vec<u64>) {
     for change in &changes {
         match change {
             Change::Added(record) => drop(added.insert((record.number, record.priority))),
-            Change::Removed { number, priority } if added.contains(&(*number, *priority)) => {
+            Change::Removed { number, priority, .. } if added.contains(&(*number, *priority)) => {
                 passing.insert((*number, *priority));
             }
             _ => {}
@@ -315,7 +315,7 @@ fn without_passing_jobs(changes: Vec<Change>) -> (Vec<Change>, Vec<u64>) {
     }
     let kept = |change: &Change| match change {
         Change::Added(record) => !passing.contains(&(record.number, record.priority)),
-        Change::Lost { number, priority, .. } | Change::Removed { number, priority } => {
+        Change::Lost { number, priority, .. } | Change::Removed { number, priority, .. } => {
             !passing.contains(&(*number, *priority))
         }
         _ => true,
@@ -344,7 +344,12 @@ mod tests {
     }
 
     fn removed(number: u64) -> Change {
-        Change::Removed { number: JobNumber(number), priority: Priority::Normal }
+        Change::Removed {
+            number: JobNumber(number),
+            priority: Priority::Normal,
+            function: Bytes::from_static(b"f"),
+            unique: false,
+        }
     }
 
     const AWAY: u64 = 100;

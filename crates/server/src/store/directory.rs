@@ -35,7 +35,15 @@ fn make(path: &Path) -> io::Result<()> {
 #[derive(Debug)]
 pub struct DataDirectory {
     path: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+/// A process that is just being started may still hold a copy of the descriptor: closing it would not be enough.
+impl Drop for DataDirectory {
+    fn drop(&mut self) {
+        // The lock goes with the descriptor at the latest.
+        let _ = self.lock.unlock();
+    }
 }
 
 /// Who has a data directory.
@@ -71,7 +79,7 @@ impl DataDirectory {
             .and_then(|()| lock.seek(SeekFrom::Start(0)))
             .and_then(|_| writeln!(lock, "{}", std::process::id()));
         named.map_err(failed)?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock })
     }
 
     /// Who has a directory; nobody when it is free or not there.

@@ -20,7 +20,7 @@ pub use transfer::{Transfer, Transferred};
 pub(crate) use committer::{Committer, Outcome, Outcomes};
 pub(crate) use reader::{Fetched, Loaded, Loading, Reader};
 
-use crate::core::{Change, Keeps, StoredJob};
+use crate::core::{Change, Keeps, Row, StoredJob, Unread};
 use bytes::Bytes;
 use conveyor_common::{JobNumber, Priority};
 use std::path::PathBuf;
@@ -129,13 +129,19 @@ pub trait Loader: Send {
     fn next_jobs(&mut self, room: &mut usize) -> Result<(Vec<StoredJob>, Option<Priority>), StoreError>;
 }
 
-/// Reads single payloads.
+/// Reads single payloads, and looks for single jobs.
 pub trait Fetcher: Send {
     /// The payload of a job, if it is stored.
     ///
     /// # Errors
     /// The store cannot be read.
     fn fetch(&mut self, number: JobNumber, priority: Priority) -> Result<Option<Bytes>, StoreError>;
+
+    /// Where the job with a number is, whatever its priority, if it is stored.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn find(&mut self, number: JobNumber) -> Result<Option<Row>, StoreError>;
 }
 
 /// An open store.
@@ -146,18 +152,18 @@ pub struct Opened {
     pub loader: Box<dyn Loader>,
     /// All jobs are taken in before anybody is served: for a loader that has read them already.
     pub load_first: bool,
-    /// Reads payloads; none for a store that all payloads are read from at once.
+    /// Reads payloads; none for a store that all payloads are read from at once, which must be one to `load_first`.
     pub fetcher: Option<Box<dyn Fetcher>>,
     /// Changes to restore before anything else: reserved numbers, functions, their limits.
     pub head: Vec<Change>,
-    /// Functions there may be jobs of.
-    pub functions: Vec<Bytes>,
+    /// How many jobs there are.
+    pub unread: Vec<Unread>,
     /// What is to be held as long as the store is used.
     pub guard: Option<DataDirectory>,
 }
 
 impl std::fmt::Debug for Opened {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Opened").field("functions", &self.functions.len()).finish_non_exhaustive()
+        f.debug_struct("Opened").field("functions", &self.unread.len()).finish_non_exhaustive()
     }
 }

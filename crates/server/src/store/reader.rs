@@ -1,7 +1,7 @@
 //! The threads that read: one for the jobs of an earlier process, one for single payloads.
 
 use super::{Fetcher, Loader, StoreError};
-use crate::core::StoredJob;
+use crate::core::{Row, StoredJob};
 use bytes::Bytes;
 use conveyor_common::{JobNumber, Priority};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,8 +13,14 @@ const BATCHES: usize = 4;
 /// Jobs that were read, or why not.
 pub(crate) type Loaded = Result<(Vec<StoredJob>, Option<Priority>), StoreError>;
 
-/// A payload that was read; none when it could not be.
-pub(crate) type Fetched = (JobNumber, Option<Bytes>);
+/// What was asked for.
+#[derive(Debug)]
+pub(crate) enum Fetched {
+    /// A payload; none when it could not be read.
+    Payload(JobNumber, Option<Bytes>),
+    /// Where a job is; none when it is nowhere, or cannot be read.
+    Row(JobNumber, Option<Row>),
+}
 
 /// The jobs of an earlier process, a batch at a time. Dropping it ends the thread.
 #[derive(Debug)]
@@ -45,10 +51,18 @@ impl Loading {
 /// Payloads that were read and may wait to be taken.
 const PAYLOADS: usize = 16;
 
-/// What is asked for. As many wait as workers are owed a payload, and a few read ahead: the core sees to that.
+/// A question.
+#[derive(Clone, Copy, Debug)]
+enum Ask {
+    Payload(JobNumber, Priority),
+    Row(JobNumber),
+}
+
+/// What is asked for. As many wait as workers are owed a payload, and a few read ahead, and at most one question of each
+/// connection: the core sees to that.
 #[derive(Debug, Default)]
 struct Asked {
-    jobs: Vec<(JobNumber, Priority)>,
+    jobs: Vec<Ask>,
     closing: bool,
 }
 
@@ -64,7 +78,7 @@ impl Shared {
     }
 }
 
-/// Reads payloads. Dropping it ends the thread.
+/// Reads payloads, and looks for jobs. Dropping it ends the thread.
 #[derive(Debug)]
 pub(crate) struct Reader(Arc<Shared>);
 
@@ -79,8 +93,18 @@ impl Reader {
         Ok((Self(shared), receiver))
     }
 
-    pub(crate) fn ask(&self, number: JobNumber, priority: Priority) {
-        self.0.lock().jobs.push((number, priority));
+    /// Asks for a payload.
+    pub(crate) fn fetch(&self, number: JobNumber, priority: Priority) {
+        self.ask(Ask::Payload(number, priority));
+    }
+
+    /// Asks where a job is.
+    pub(crate) fn find(&self, number: JobNumber) {
+        self.ask(Ask::Row(number));
+    }
+
+    fn ask(&self, ask: Ask) {
+        self.0.lock().jobs.push(ask);
         self.0.more.notify_one();
     }
 }
@@ -105,14 +129,29 @@ fn fetch_all(mut fetcher: Box<dyn Fetcher>, shared: &Shared, told: &mpsc::Sender
             }
             std::mem::take(&mut asked.jobs)
         };
-        for (number, priority) in jobs {
+        for ask in jobs {
+            if told.blocking_send(answer(&mut *fetcher, ask)).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn answer(fetcher: &mut dyn Fetcher, ask: Ask) -> Fetched {
+    match ask {
+        Ask::Payload(number, priority) => {
             let payload = fetcher.fetch(number, priority).unwrap_or_else(|error| {
                 tracing::error!(%error, job = number.0, "cannot read the payload of a stored job");
                 None
             });
-            if told.blocking_send((number, payload)).is_err() {
-                return;
-            }
+            Fetched::Payload(number, payload)
+        }
+        Ask::Row(number) => {
+            let row = fetcher.find(number).unwrap_or_else(|error| {
+                tracing::error!(%error, job = number.0, "cannot look for a stored job");
+                None
+            });
+            Fetched::Row(number, row)
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{Backend, DataDirectory, Loader, Opened, Store, StoreError};
 use crate::core::{Change, Record};
 use bytes::Bytes;
-use conveyor_common::{JobNumber, Priority};
+use conveyor_common::JobNumber;
 use std::collections::HashSet;
 
 /// What became of the jobs, or would.
@@ -101,6 +101,15 @@ fn key_of(record: &Record) -> Option<(Bytes, Bytes)> {
     (!told_apart).then(|| (record.function.clone(), record.unique.clone()))
 }
 
+fn end_of(record: &Record) -> Change {
+    Change::Removed {
+        number: record.number,
+        priority: record.priority,
+        function: record.function.clone(),
+        unique: !record.unique.is_empty(),
+    }
+}
+
 /// Hands every batch of a store to `take`; payloads come along while there is `room` for each batch.
 fn each_batch(
     loader: &mut dyn Loader,
@@ -139,8 +148,7 @@ impl Transfer {
         let start_times = to.keeps().start_times;
         let mut report = Transferred::default();
         each_batch(&mut *loader, usize::MAX, |records| {
-            let ends: Vec<(JobNumber, Priority)> =
-                records.iter().map(|record| (record.number, record.priority)).collect();
+            let ends: Vec<Change> = records.iter().map(end_of).collect();
             report.jobs += records.len() as u64;
             let (mut taken, mut taken_ends) = (Vec::new(), Vec::new());
             for (record, end) in records.into_iter().zip(ends) {
@@ -169,9 +177,7 @@ impl Transfer {
             report.copied += count - refused;
             // With a refused job among them nobody knows which: all of these stay.
             if self.remove && !self.dry_run && refused == 0 {
-                let gone = |(number, priority)| Change::Removed { number, priority };
-                let changes: Vec<Change> = taken_ends.into_iter().map(gone).collect();
-                source.commit(&changes)?;
+                source.commit(&taken_ends)?;
             }
             progress(report.jobs);
             Ok(())

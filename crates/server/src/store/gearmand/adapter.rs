@@ -290,7 +290,12 @@ mod tests {
     }
 
     fn removed(number: u64) -> Change {
-        Change::Removed { number: JobNumber(number), priority: Priority::Normal }
+        Change::Removed {
+            number: JobNumber(number),
+            priority: Priority::Normal,
+            function: Bytes::from_static(b"f"),
+            unique: true,
+        }
     }
 
     fn adapter(patience: Duration) -> (Adapter, Rows) {

@@ -27,13 +27,13 @@ mod redis;
 mod sqlite;
 
 use super::{Loader, Opened, StoreError};
-use crate::core::{Change, Record, StoredJob};
+use crate::core::{Change, Record, StoredJob, Unread};
 use adapter::Adapter;
 use bytes::Bytes;
 use conveyor_common::{JobNumber, Priority};
 use held::Held;
 use names::Names;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -269,12 +269,14 @@ fn take_over(mut table: Box<dyn Table>, config: &GearmandStore) -> Result<Opened
     rows.sort_by_key(|row| row.priority);
     let last = rows.len() as u64;
     let mut keys = HashMap::new();
-    let mut functions = BTreeSet::new();
+    let mut unread: BTreeMap<Bytes, Unread> = BTreeMap::new();
     let mut records = VecDeque::new();
     for (number, row) in (1..).zip(rows) {
         let Row { key, priority, when, payload } = row;
         let unique = names::unique_of(&key.unique);
-        functions.insert(key.function.clone());
+        let counted = unread.entry(key.function.clone()).or_default();
+        counted.function = key.function.clone();
+        counted.counts.of_mut(priority).add(&unique);
         records.push_back(Record {
             number: JobNumber(number),
             order: number,
@@ -299,7 +301,7 @@ fn take_over(mut table: Box<dyn Table>, config: &GearmandStore) -> Result<Opened
         load_first: true,
         fetcher: None,
         head: vec![Change::NumbersReserved { through: JobNumber(last), orders: last }],
-        functions: functions.into_iter().collect(),
+        unread: unread.into_values().collect(),
         guard: None,
     })
 }

@@ -1,6 +1,6 @@
 //! Is a queue as it should be? Works on files that a server refuses.
 
-use super::{StoreError, connect_to_read, explain, schema};
+use super::{StoreError, connect_to_read, counts, explain, schema};
 use crate::store::DataDirectory;
 use rusqlite::{Connection, ErrorCode};
 use std::path::Path;
@@ -89,6 +89,13 @@ pub(super) fn broken_rules(connection: &Connection) -> rusqlite::Result<Vec<Stri
             Ok(0) => {}
             Ok(count) => problems.push(format!("{what}: {count}")),
             Err(error) if is_damage(&error) => problems.push(format!("{what}: cannot be counted ({error})")),
+            Err(error) => return Err(error),
+        }
+    }
+    if schema::has_counts(connection)? {
+        match counts::differences(connection) {
+            Ok(lines) => problems.extend(lines),
+            Err(error) if is_damage(&error) => problems.push(format!("counts: cannot be compared ({error})")),
             Err(error) => return Err(error),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::check::broken_rules;
 use super::inspect::{Entry, Head, read_numbers};
-use super::{NUMBERS, ORDERS, StoreError, explain, id_of, schema};
+use super::{NUMBERS, ORDERS, StoreError, counts, explain, id_of, schema};
 use crate::store::{DataDirectory, Flush};
 use bytes::Bytes;
 use conveyor_common::priority::PerPriority;
@@ -117,6 +117,7 @@ impl Import {
         let Self { into, dry_run, _guard } = self;
         let added = into.added;
         into.write_numbers()?;
+        into.count()?;
         let problems = broken_rules(&into.connection).map_err(|error| into.explain(&error))?;
         if !problems.is_empty() {
             return Err(ImportError::Disorder(problems));
@@ -223,6 +224,11 @@ impl Filling {
         let text = "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)";
         self.run(text, params![NUMBERS, self.head.numbers.cast_signed()])?;
         self.run(text, params![ORDERS, self.head.orders.cast_signed()]).map(drop)
+    }
+
+    /// Counts all jobs.
+    pub(super) fn count(&self) -> Result<(), StoreError> {
+        counts::take_anew(&self.connection, &self.path)
     }
 
     pub(super) const fn numbers(&self) -> u64 {

@@ -5,12 +5,14 @@
 //! | `jobs` | unfinished background jobs; `id` is the priority (0 high, 1 normal, 2 low) times 2⁶¹ plus the handle's number, so that the table itself is in the order of reading |
 //! | `functions` | names, and limits set by `maxqueue` |
 //! | `meta` | reserved numbers and places |
+//! | `counts` | how many jobs a function has of each priority, and how many of them have a unique |
 //! | `queue` | a view for people: handle number, function, priority, unique, start time, size |
 //!
 //! `user_version` is the version of this layout. A changed layout gets a new one and reads the old.
 
 mod check;
 mod copied;
+mod counts;
 mod import;
 mod inspect;
 mod pages;
@@ -31,7 +33,8 @@ use crate::core::Change;
 use bytes::Bytes;
 use conveyor_common::priority::PerPriority;
 use conveyor_common::{JobNumber, Priority};
-use read::{FetchPayloads, LoadJobs};
+use counts::Doubt;
+use read::{Expected, FetchPayloads, LoadJobs};
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 use std::time::Duration;
@@ -89,15 +92,18 @@ pub fn open_file(path: &Path, flush: Flush) -> Result<Opened, StoreError> {
     let connection = Connection::open(path).map_err(explain)?;
     schema::prepare(&connection, path, flush)?;
     let (head, functions, reserved) = read_head(&connection).map_err(explain)?;
+    let counts = counts::read(&connection).map_err(explain)?;
+    let unread = counts::by_name(&functions, counts.clone());
     let reading = connect_to_read(path).map_err(explain)?;
     let fetching = connect_to_read(path).map_err(explain)?;
+    let doubt = Doubt::default();
     Ok(Opened {
-        store: Box::new(SqliteStore::new(connection, path).map_err(explain)?),
-        loader: Box::new(LoadJobs::new(reading, path, reserved)),
+        store: Box::new(SqliteStore::new(connection, path, doubt.clone())),
+        loader: Box::new(LoadJobs::new(reading, path, reserved, Expected::new(counts, doubt))),
         load_first: false,
         fetcher: Some(Box::new(FetchPayloads::new(fetching, path))),
         head,
-        functions,
+        unread,
         guard: None,
     })
 }
@@ -109,8 +115,11 @@ fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// What to restore first, the functions, and the last number an earlier process may have used.
-fn read_head(connection: &Connection) -> rusqlite::Result<(Vec<Change>, Vec<Bytes>, JobNumber)> {
+/// Functions by id.
+type Functions = Vec<(i64, Bytes)>;
+
+/// What to restore first, the functions with their ids, and the last number an earlier process may have used.
+fn read_head(connection: &Connection) -> rusqlite::Result<(Vec<Change>, Functions, JobNumber)> {
     let (mut through, mut orders) = (JobNumber(0), 0);
     let mut meta = connection.prepare("SELECT key, value FROM meta")?;
     let mut rows = meta.query([])?;
@@ -124,7 +133,7 @@ fn read_head(connection: &Connection) -> rusqlite::Result<(Vec<Change>, Vec<Byte
     }
     let mut head = vec![Change::NumbersReserved { through, orders }];
     let mut functions = Vec::new();
-    let mut names = connection.prepare("SELECT name, high, normal, low FROM functions ORDER BY id")?;
+    let mut names = connection.prepare("SELECT name, high, normal, low, id FROM functions ORDER BY id")?;
     let mut rows = names.query([])?;
     while let Some(row) = rows.next()? {
         let name = Bytes::copy_from_slice(row.get_ref(0)?.as_blob()?);
@@ -133,7 +142,7 @@ fn read_head(connection: &Connection) -> rusqlite::Result<(Vec<Change>, Vec<Byte
         if limits != PerPriority::default() {
             head.push(Change::QueueLimited { name: name.clone(), limits });
         }
-        functions.push(name);
+        functions.push((row.get(4)?, name));
     }
     Ok((head, functions, through))
 }

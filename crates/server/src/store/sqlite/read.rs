@@ -1,11 +1,14 @@
 //! Rows become jobs.
 
+use super::counts::Doubt;
 use super::{StoreError, explain, id_of, job_of};
-use crate::core::{Record, StoredJob};
+use crate::core::{Count, Record, StoredJob};
 use crate::store::{Fetcher, Loader};
 use bytes::Bytes;
+use conveyor_common::priority::PerPriority;
 use conveyor_common::{JobNumber, Priority};
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// Jobs of one batch: taking them in keeps the server for less than a millisecond.
@@ -17,14 +20,52 @@ const RECORD_BYTES: usize = 160;
 /// Jobs whose payload is never left in the store: they are told apart by it.
 const DASH: &[u8] = b"-";
 
-const WITH_PAYLOAD: &str = "SELECT jobs.id, place, name, retries, start, uniq, reducer, payload
+const WITH_PAYLOAD: &str =
+    "SELECT jobs.id, place, name, retries, start, uniq, reducer, payload, jobs.function
     FROM jobs LEFT JOIN functions ON functions.id = jobs.function
     WHERE jobs.id > ?1 AND jobs.id <= ?2 ORDER BY jobs.id LIMIT ?3";
 const WITHOUT_PAYLOAD: &str = "SELECT jobs.id, place, name, retries, start, uniq, reducer,
-    CASE uniq WHEN x'2d' THEN payload END
+    CASE uniq WHEN x'2d' THEN payload END, jobs.function
     FROM jobs LEFT JOIN functions ON functions.id = jobs.function
     WHERE jobs.id > ?1 AND jobs.id <= ?2 ORDER BY jobs.id LIMIT ?3";
+const ROW: &str = "SELECT jobs.id, name, length(uniq) > 0
+    FROM jobs LEFT JOIN functions ON functions.id = jobs.function
+    WHERE jobs.id IN (?1, ?2, ?3) ORDER BY jobs.id LIMIT 1";
 const PAYLOAD: &str = "SELECT payload FROM jobs WHERE id = ?1";
+
+/// Compares what is read with what the counts say.
+#[derive(Debug)]
+pub(super) struct Expected {
+    /// Jobs that are still to come, by function. What comes without being expected makes it negative.
+    left: HashMap<i64, PerPriority<(i64, i64)>>,
+    doubt: Doubt,
+}
+
+impl Expected {
+    pub(super) fn new(counts: HashMap<i64, PerPriority<Count>>, doubt: Doubt) -> Self {
+        let signed = |count: Count| (count.jobs.cast_signed(), count.uniques.cast_signed());
+        let left = counts.into_iter().map(|(function, PerPriority { high, normal, low })| {
+            (function, PerPriority { high: signed(high), normal: signed(normal), low: signed(low) })
+        });
+        Self { left: left.collect(), doubt }
+    }
+
+    fn take(&mut self, function: i64, priority: Priority, unique: &[u8]) {
+        let left = self.left.entry(function).or_default().of_mut(priority);
+        *left = (left.0 - 1, left.1 - i64::from(!unique.is_empty()));
+    }
+
+    /// All jobs were read. A job that was cancelled before it was read is missed too: counting anew does no harm.
+    fn end(&mut self, path: &Path) {
+        let wrong = self.left.values().any(|left| *left != PerPriority::default());
+        if wrong {
+            let path = path.display();
+            tracing::info!(%path, "the counts of stored jobs may be wrong: they are taken anew at the next start");
+            self.doubt.raise();
+        }
+        self.left.clear();
+    }
+}
 
 /// Reads the jobs of an earlier process. Later ones have higher numbers and are not met.
 #[derive(Debug)]
@@ -35,12 +76,13 @@ pub(super) struct LoadJobs {
     reserved: JobNumber,
     priority: Priority,
     after: i64,
+    expected: Expected,
 }
 
 impl LoadJobs {
-    pub(super) fn new(connection: Connection, path: &Path, reserved: JobNumber) -> Self {
+    pub(super) fn new(connection: Connection, path: &Path, reserved: JobNumber, expected: Expected) -> Self {
         let after = id_of(JobNumber(0), Priority::High) - 1;
-        Self { connection, path: path.to_owned(), reserved, priority: Priority::High, after }
+        Self { connection, path: path.to_owned(), reserved, priority: Priority::High, after, expected }
     }
 
     fn batch(&mut self, room: &mut usize) -> rusqlite::Result<Vec<StoredJob>> {
@@ -52,6 +94,7 @@ impl LoadJobs {
         while let Some(row) = rows.next()? {
             self.after = row.get(0)?;
             let job = read(row)?;
+            self.expected.take(row.get(8)?, self.priority, &job.record.unique);
             *room = room.saturating_sub(job.record.payload.len() + job.record.unique.len() + RECORD_BYTES);
             jobs.push(job);
             if *room == 0 && text == WITH_PAYLOAD {
@@ -94,7 +137,10 @@ impl Loader for LoadJobs {
             self.priority = match self.priority {
                 Priority::High => Priority::Normal,
                 Priority::Normal => Priority::Low,
-                Priority::Low => return Ok((jobs, None)),
+                Priority::Low => {
+                    self.expected.end(&self.path);
+                    return Ok((jobs, None));
+                }
             };
             self.after = id_of(JobNumber(0), self.priority);
         }
@@ -124,5 +170,20 @@ impl Fetcher for FetchPayloads {
             payload.optional()
         };
         read().map_err(|error| explain(&self.path, "read a payload", &error))
+    }
+
+    fn find(&mut self, number: JobNumber) -> Result<Option<crate::core::Row>, StoreError> {
+        let read = || {
+            let mut statement = self.connection.prepare_cached(ROW)?;
+            let ids = Priority::ALL.map(|priority| id_of(number, priority));
+            let row = statement.query_row(ids, |row| {
+                let (_, priority) = job_of(row.get(0)?);
+                let function = row.get_ref(1)?.as_blob_or_null()?.map(Bytes::copy_from_slice);
+                let function = function.unwrap_or_default();
+                Ok(crate::core::Row { priority, function, unique: row.get(2)? })
+            });
+            row.optional()
+        };
+        read().map_err(|error| explain(&self.path, "look for a stored job", &error))
     }
 }

@@ -93,6 +93,7 @@ fn fill(queue: &Path, new: &Path) -> Result<Repaired, StoreError> {
     }
     let jobs = filling.added;
     filling.write_numbers()?;
+    filling.count()?;
     filling.commit()?;
     let (file, without_head) = (new.to_owned(), salvage.without_head);
     Ok(Repaired { jobs, file, damaged: None, lost, unnamed, numbers_guessed, without_head })

@@ -1,6 +1,6 @@
 //! The layout of the file, and how it is opened.
 
-use super::{BUSY, StoreError, explain};
+use super::{BUSY, StoreError, counts, explain};
 use crate::store::Flush;
 use rusqlite::Connection;
 use std::path::Path;
@@ -9,7 +9,10 @@ use std::path::Path;
 const APPLICATION_ID: i64 = 0x436e_7679;
 
 /// Version of the layout.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
+
+/// The first one with counts.
+const WITH_COUNTS: i64 = 2;
 
 /// Pages of the log that are written back at once: 64 MiB.
 const CHECKPOINT_PAGES: i64 = 16_384;
@@ -55,11 +58,33 @@ pub(super) fn prepare(connection: &Connection, path: &Path, flush: Flush) -> Res
     tune(connection, flush).map_err(explain)?;
     if version == 0 {
         let layout = format!(
-            "BEGIN IMMEDIATE;\n{LAYOUT}\nPRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {VERSION};\nCOMMIT;"
+            "BEGIN IMMEDIATE;\n{LAYOUT}\n{}\nPRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {VERSION};\nCOMMIT;",
+            counts::TABLE
         );
         connection.execute_batch(&layout).map_err(explain)?;
+    } else if version < WITH_COUNTS || counts::are_unsure(connection).map_err(explain)? {
+        let counted = connection
+            .execute_batch("BEGIN IMMEDIATE")
+            .map_err(explain)
+            .and_then(|()| bring_up_to_date(connection, path, version));
+        if counted.is_err() && !connection.is_autocommit() {
+            // The error that led here says more than one of going back.
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        counted?;
     }
     Ok(())
+}
+
+/// An older layout, or one whose counts are not to be relied on, becomes the present one.
+fn bring_up_to_date(connection: &Connection, path: &Path, version: i64) -> Result<(), StoreError> {
+    let explain = |error| explain(path, "bring the stored queue up to date", &error);
+    if version < WITH_COUNTS {
+        connection.execute_batch(counts::TABLE).map_err(explain)?;
+    }
+    counts::take_anew(connection, path)?;
+    connection.pragma_update(None, "user_version", VERSION).map_err(explain)?;
+    connection.execute_batch("COMMIT").map_err(explain)
 }
 
 /// Makes sure that a file which nobody may write to is ours and in the present layout.
@@ -86,6 +111,12 @@ fn version_of(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
     }
     must_not_be_newer(version, path)?;
     Ok(version)
+}
+
+/// Whether the layout has a table of counts.
+pub(super) fn has_counts(connection: &Connection) -> rusqlite::Result<bool> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(version >= WITH_COUNTS)
 }
 
 /// What a newer version wrote is not for us to touch.
