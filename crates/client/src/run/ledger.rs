@@ -12,7 +12,6 @@ pub use manager::ManagerState;
 pub use past::Past;
 use priority_queue::PriorityQueue;
 use std::cmp::Reverse;
-use std::collections::VecDeque;
 
 /// The place of a task in the list of its run, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +71,13 @@ pub enum Event {
     ManagerEnded(Verdict),
     /// The run has to end: nothing more is submitted.
     Stop(Abort),
+    /// No server can be reached. Until one can, tasks are tried no sooner than then: each of them would just be lost.
+    Unreachable {
+        /// When the next ones are tried in any case.
+        until: Millis,
+    },
+    /// A server can be reached again.
+    Reachable,
     /// Time passed.
     Tick,
 }
@@ -146,13 +152,15 @@ pub struct Counts {
 }
 
 /// The ledger of a run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ledger {
     pub(super) run: String,
     pub(super) policy: Policy,
     pub(super) tasks: Vec<Entry>,
-    /// Tasks that are [`TaskState::Ready`], in the order of their submission.
-    ready: VecDeque<TaskIndex>,
+    /// Tasks that are [`TaskState::Ready`], in the order in which they became so.
+    ready: PriorityQueue<TaskIndex, Reverse<u64>>,
+    /// The place behind the last one in that order.
+    turn: u64,
     /// Tasks that are [`TaskState::Waiting`].
     waiting: PriorityQueue<TaskIndex, Reverse<Millis>>,
     counts: Counts,
@@ -160,6 +168,8 @@ pub struct Ledger {
     pub(super) aborted: Option<Abort>,
     started: bool,
     finished: bool,
+    /// No server can be reached: nothing is submitted before this.
+    held: Option<Millis>,
 }
 
 impl Ledger {
@@ -179,13 +189,15 @@ impl Ledger {
             run: run.to_owned(),
             policy,
             tasks: vec![entry; tasks],
-            ready: (0..tasks).map(TaskIndex).collect(),
+            ready: (0_u64..).zip(0..tasks).map(|(turn, task)| (TaskIndex(task), Reverse(turn))).collect(),
+            turn: u64::try_from(tasks).unwrap_or(u64::MAX),
             waiting: PriorityQueue::new(),
             counts: Counts { tasks, ready: tasks, ..Counts::default() },
             manager: managed.then(Manager::default),
             aborted: None,
             started: false,
             finished: false,
+            held: None,
         }
     }
 
@@ -197,6 +209,8 @@ impl Ledger {
             Event::Ended { task, attempt, verdict } => self.ended(now, task, attempt, &verdict, effects),
             Event::ManagerEnded(verdict) => self.manager_ended(now, &verdict, effects),
             Event::Stop(why) => self.abort(why, effects),
+            Event::Unreachable { until } => self.held = Some(until),
+            Event::Reachable => self.held = None,
             Event::Tick => {}
         }
         self.go_on(now, effects);
@@ -210,7 +224,13 @@ impl Ledger {
         }
         let retry = self.waiting.peek().map(|(_, Reverse(at))| *at);
         let manager = self.manager.as_ref().and_then(|manager| manager.deadline(self.outstanding()));
-        retry.into_iter().chain(manager).min()
+        // What is due while nothing may be submitted waits for that.
+        let next = retry.into_iter().chain(manager).min();
+        match self.held {
+            Some(until) if self.counts.ready > 0 => Some(until),
+            Some(until) => next.map(|next| next.max(until)),
+            None => next,
+        }
     }
 
     /// How many tasks are where.
@@ -246,6 +266,7 @@ impl Ledger {
         self.started = true;
         self.finished = false;
         self.aborted = None;
+        self.held = None;
         self.ready.clear();
         for index in 0..self.tasks.len() {
             match self.tasks.get(index).map(|entry| entry.state) {
@@ -257,9 +278,9 @@ impl Ledger {
                     self.place(TaskIndex(index), TaskState::Ready);
                 }
                 Some(TaskState::Ended(OutcomeKind::Critical)) => {
-                    self.place(TaskIndex(index), TaskState::Ready)
+                    self.place(TaskIndex(index), TaskState::Ready);
                 }
-                Some(TaskState::Ready) => self.ready.push_back(TaskIndex(index)),
+                Some(TaskState::Ready) => self.line_up(TaskIndex(index)),
                 _ => {}
             }
         }
@@ -348,14 +369,19 @@ impl Ledger {
         {
             self.place(task, TaskState::Ready);
         }
+        if self.held.is_some_and(|until| until <= now) {
+            self.held = None;
+        }
         let outstanding = self.outstanding();
-        if let Some(manager) = &mut self.manager
+        if self.held.is_none()
+            && let Some(manager) = &mut self.manager
             && let Some(attempt) = manager.submit(now, outstanding)
         {
             effects.push(Effect::SubmitManager { attempt, tasks: outstanding });
         }
-        while self.counts.in_flight < self.policy.in_flight.max(1)
-            && let Some(task) = self.ready.front().copied()
+        while self.held.is_none()
+            && self.counts.in_flight < self.policy.in_flight.max(1)
+            && let Some(task) = self.ready.peek().map(|(task, _)| *task)
         {
             self.place(task, TaskState::InFlight);
             let Some(entry) = self.tasks.get_mut(task.0) else { continue };
@@ -376,20 +402,25 @@ impl Ledger {
         }
     }
 
-    /// Moves a task to its next place: the only way there is. [`Self::ready`] is left alone when a task is taken from its front.
+    /// Puts a task behind those that are ready.
+    fn line_up(&mut self, task: TaskIndex) {
+        self.ready.push(task, Reverse(self.turn));
+        self.turn = self.turn.saturating_add(1);
+    }
+
+    /// Moves a task to its next place: the only way there is.
     fn place(&mut self, task: TaskIndex, next: TaskState) {
         let Some(entry) = self.tasks.get_mut(task.0) else { return };
         let before = std::mem::replace(&mut entry.state, next);
         *self.counts.of(before) -= 1;
         *self.counts.of(next) += 1;
         match before {
-            TaskState::Ready if self.ready.front() == Some(&task) => drop(self.ready.pop_front()),
-            TaskState::Ready => self.ready.retain(|other| *other != task),
+            TaskState::Ready => drop(self.ready.remove(&task)),
             TaskState::Waiting(_) => drop(self.waiting.remove(&task)),
             TaskState::InFlight | TaskState::Ended(_) => {}
         }
         match next {
-            TaskState::Ready => self.ready.push_back(task),
+            TaskState::Ready => self.line_up(task),
             TaskState::Waiting(at) => drop(self.waiting.push(task, Reverse(at))),
             TaskState::InFlight | TaskState::Ended(_) => {}
         }
@@ -403,10 +434,9 @@ impl Ledger {
         let mut counted = Counts { tasks: self.tasks.len(), ..Counts::default() };
         for (index, entry) in self.tasks.iter().enumerate() {
             *counted.of(entry.state) += 1;
-            let listed = self.ready.iter().filter(|task| task.0 == index).count();
-            let wanted = usize::from(entry.state == TaskState::Ready);
-            if listed != wanted {
-                return Err(format!("task {index} is {:?} and {listed} times in the queue", entry.state));
+            let listed = self.ready.get_priority(&TaskIndex(index)).is_some();
+            if listed != (entry.state == TaskState::Ready) {
+                return Err(format!("task {index} is {:?}, in the queue: {listed}", entry.state));
             }
             let timer = self.waiting.get_priority(&TaskIndex(index)).map(|Reverse(at)| *at);
             let due = match entry.state {

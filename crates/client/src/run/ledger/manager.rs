@@ -45,8 +45,11 @@ impl Default for Manager {
 }
 
 impl Manager {
-    /// The run begins, or goes on with a new client: whoever answered the old one is forgotten.
+    /// The run begins, or goes on with a new client: what was not answered is submitted again, as the same task.
     pub(super) const fn start(&mut self) {
+        if matches!(self.state, ManagerState::InFlight) {
+            self.attempts = self.attempts.saturating_sub(1);
+        }
         self.state = ManagerState::Idle(Millis(0));
         self.failures = 0;
         self.patience = None;
@@ -63,6 +66,13 @@ impl Manager {
             }
             _ => None,
         }
+    }
+
+    /// It was submitted, says the journal.
+    pub(super) const fn restore_submitted(&mut self, attempt: u32) {
+        self.state = ManagerState::InFlight;
+        self.attempts = attempt;
+        self.patience = None;
     }
 
     /// It is over. Some when the run has to end, with the reason.

@@ -1,12 +1,14 @@
 //! A ledger that goes on where another one ended: what the journal says.
 
+use super::Abort;
 use super::{Entry, Ledger, TaskIndex, TaskState};
+use crate::run::policy::Policy;
 use crate::run::verdict::{OutcomeKind, Verdict};
 use bytes::Bytes;
 use conveyor_common::Millis;
 
 /// What happened before, in the order in which it did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Past {
     /// A task was submitted.
     Submitted {
@@ -34,9 +36,18 @@ pub enum Past {
         verdict: Verdict,
     },
     /// A manager task was submitted.
-    ManagerSubmitted,
+    ManagerSubmitted {
+        /// Which, from 1.
+        attempt: u32,
+    },
     /// A manager task was over.
     ManagerEnded(Verdict),
+    /// The run was ended early.
+    Aborted(Abort),
+    /// Another client went on, with this policy.
+    Resumed(Policy),
+    /// The run was over.
+    Finished,
 }
 
 impl Ledger {
@@ -59,18 +70,29 @@ impl Ledger {
             }
             Past::Created { task, attempt, handle } => self.created(*task, *attempt, handle.clone()),
             Past::Ended { task, attempt, verdict } => drop(self.settle(at, *task, *attempt, verdict)),
-            Past::ManagerSubmitted => {
+            Past::ManagerSubmitted { attempt } => {
                 if let Some(manager) = &mut self.manager {
-                    manager.attempts = manager.attempts.saturating_add(1);
+                    manager.restore_submitted(*attempt);
                 }
             }
             Past::ManagerEnded(verdict) => {
+                let over = self.counts.open() == 0;
                 if let Some(manager) = &mut self.manager {
-                    manager.last = Some(verdict.kind);
-                    manager.message = verdict.message.as_deref().map(Into::into);
+                    let _ = manager.ended(at, verdict, &self.policy, &self.run, over);
                 }
             }
+            Past::Aborted(why) => self.aborted = Some(why.clone()),
+            Past::Resumed(policy) => {
+                self.policy = policy.clone();
+                self.start();
+            }
+            Past::Finished => self.finished = true,
         }
+    }
+
+    /// What is tried again from now on.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
     }
 
     fn begin(&mut self, at: Millis, task: TaskIndex, attempt: u32) {
