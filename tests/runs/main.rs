@@ -11,4 +11,6 @@
 mod support;
 
 mod concepts;
+mod ends;
+mod proxy;
 mod rig;

@@ -105,7 +105,22 @@ where
     let worker = Worker::new(server.address.to_string())
         .jobs(jobs)
         .register("work", Function::task(Codec::Json, function));
-    Hired(tokio::spawn(async move { worker.run().await }).abort_handle())
+    Hired::start(worker)
+}
+
+impl Hired {
+    pub(crate) fn start(worker: Worker) -> Self {
+        Self(tokio::spawn(async move { worker.run().await }).abort_handle())
+    }
+}
+
+/// Waits until `condition` holds, without blocking what else is at work.
+pub(crate) async fn once(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = std::time::Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "gave up waiting: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Makes a test of each function, against Conveyor and against gearmand.

@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(1);
 /// A job and the server that has it: two servers on one machine use the same handles.
 pub(super) type Place = (Arc<str>, Bytes);
 
-/// Jobs that were taken off their queues, and those that were asked for.
+/// Jobs that are off their queues now, and those that were to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cancelled {
     pub(super) cancelled: usize,
@@ -73,7 +73,9 @@ async fn ask(server: &str, tls: Option<&Tls>, handles: &[Bytes], cancelled: &mut
             if reader.read_until(b'\n', &mut line).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            *cancelled += usize::from(line.starts_with(b"OK"));
+            // One that is not there any more is as good: servers drop queued jobs of a client that left.
+            let gone = line.starts_with(b"OK") || line.starts_with(b"ERR UNKNOWN_JOB");
+            *cancelled += usize::from(gone);
         }
         Ok(())
     };

@@ -4,6 +4,7 @@
 //! the ledger wants becomes lines; the lines go to the kernel; and then jobs leave.
 
 mod jobs;
+mod watched;
 
 use super::cancel::{Cancelled, Place, cancel};
 use super::journal::Journal;
@@ -17,11 +18,13 @@ use crate::job_handle::Update;
 use conveyor_common::Millis;
 use conveyor_common::payload::Content;
 use jobs::{Told, Who};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
+use watched::Watch;
 
 /// What jobs tell that may wait for the loop.
 const TOLD: usize = 1024;
@@ -56,10 +59,7 @@ impl Clock {
     async fn wait(self, until: Option<Millis>) {
         let until =
             until.and_then(|at| self.start.checked_add(Duration::from_millis(at.since(self.start_ms))));
-        match until {
-            Some(until) => sleep_until(until).await,
-            None => std::future::pending().await,
-        }
+        sleep_until_some(until).await;
     }
 }
 
@@ -70,6 +70,26 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<Option<Abort>>) -> Abort 
         // Nobody is left who could.
         _ => std::future::pending().await,
     }
+}
+
+async fn sleep_until_some(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Why the loop turns.
+enum Woken {
+    Stop(Abort),
+    AtOnce,
+    Told,
+    Tick,
+    Synced(io::Result<()>),
+    Cancelled(Cancelled),
+    /// No server knows these.
+    Asked(Vec<Who>),
+    Reachable,
 }
 
 /// Whether the run goes on.
@@ -86,9 +106,13 @@ pub(super) struct Driver<'a> {
     ledger: Ledger,
     journal: Journal,
     clock: Clock,
+    /// When this turn began: everything in it happens at once, in the ledger as in the journal.
+    now: Millis,
     observe: &'a mut (dyn FnMut(&RunEvent) + Send),
     /// One for each job in flight.
     jobs: JoinSet<()>,
+    listeners: HashMap<Who, AbortHandle>,
+    watch: Watch,
     tell: mpsc::Sender<Told>,
     told: mpsc::Receiver<Told>,
     /// Ends of tries that never left.
@@ -116,8 +140,11 @@ impl<'a> Driver<'a> {
             ledger,
             journal,
             clock,
+            now: clock.now(),
             observe,
             jobs: JoinSet::new(),
+            listeners: HashMap::new(),
+            watch: Watch::default(),
             tell,
             told,
             at_once: VecDeque::new(),
@@ -136,43 +163,41 @@ impl<'a> Driver<'a> {
     ) -> Result<Report, RunError> {
         self.client = Some(client);
         let until = self.spec.run_timeout.and_then(|limit| self.clock.start.checked_add(limit));
-        if self.journal.is_resumed() {
-            let policy = self.spec.policy.clone();
-            self.line(&Record::Resumed { at: self.clock.now().0, policy })?;
-        }
+        self.go_on_with_journal()?;
         (self.observe)(&RunEvent::Started { counts: self.ledger.counts() });
         self.event(Event::Start);
         let mut batch = Vec::with_capacity(BATCH);
         while self.act().await? == Next::GoOn {
-            let late = async {
-                match until {
-                    Some(until) => sleep_until(until).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let clock = self.clock;
             let next = self.ledger.next_deadline();
-            tokio::select! {
-                why = stopped(&mut stop) => self.event(Event::Stop(why)),
-                () = late => self.event(Event::Stop(Abort::Deadline)),
-                _ = self.told.recv_many(&mut batch, BATCH), if self.at_once.is_empty() => {
-                    for told in batch.drain(..) {
-                        self.take(told)?;
-                    }
+            let clock = self.clock;
+            let woken = tokio::select! {
+                why = stopped(&mut stop) => Woken::Stop(why),
+                () = sleep_until_some(until) => Woken::Stop(Abort::Deadline),
+                () = std::future::ready(()), if !self.at_once.is_empty() => Woken::AtOnce,
+                _ = self.told.recv_many(&mut batch, BATCH) => Woken::Told,
+                () = clock.wait(next) => Woken::Tick,
+                synced = self.journal.keep_synced() => Woken::Synced(synced),
+                Some(done) = self.cancelling.join_next() => Woken::Cancelled(done.unwrap_or_default()),
+                Some(unknown) = self.watch.asking.join_next() => Woken::Asked(unknown.unwrap_or_default()),
+                Some(_) = self.looking.join_next() => Woken::Reachable,
+            };
+            self.now = clock.now();
+            match woken {
+                Woken::Stop(why) => self.event(Event::Stop(why)),
+                Woken::AtOnce => {
+                    std::mem::take(&mut self.at_once).into_iter().try_for_each(|told| self.take(told))?
                 }
-                () = std::future::ready(()), if !self.at_once.is_empty() => {
-                    for told in std::mem::take(&mut self.at_once) {
-                        self.take(told)?;
-                    }
-                }
-                () = clock.wait(next) => self.event(Event::Tick),
-                synced = self.journal.keep_synced() => synced.map_err(RunError::Journal)?,
-                Some(done) = self.cancelling.join_next() => self.cancelled(done.unwrap_or_default())?,
-                Some(_) = self.looking.join_next() => {
+                Woken::Told => batch.drain(..).try_for_each(|told| self.take(told))?,
+                Woken::Tick => self.event(Event::Tick),
+                Woken::Synced(synced) => synced.map_err(RunError::Journal)?,
+                Woken::Cancelled(done) => self.cancelled(done)?,
+                Woken::Asked(unknown) => self.asked_about_watched(&unknown),
+                Woken::Reachable => {
                     (self.observe)(&RunEvent::Reachable);
                     self.event(Event::Reachable);
                 }
             }
+            self.ask_about_watched();
             while self.jobs.try_join_next().is_some() {}
         }
         self.finish().await
@@ -180,17 +205,29 @@ impl<'a> Driver<'a> {
 
     /// Ends the run before it has begun.
     pub(super) async fn stop_at_once(mut self, why: Abort) -> Result<Report, RunError> {
-        if self.journal.is_resumed() {
-            let policy = self.spec.policy.clone();
-            self.line(&Record::Resumed { at: self.clock.now().0, policy })?;
-        }
+        self.go_on_with_journal()?;
         self.event(Event::Stop(why));
         self.act().await?;
         self.finish().await
     }
 
+    /// Says in a journal that was there before that its run goes on; servers may still have the jobs of the last client.
+    fn go_on_with_journal(&mut self) -> Result<(), RunError> {
+        if !self.journal.is_resumed() {
+            return Ok(());
+        }
+        for (task, attempt) in self.ledger.in_flight() {
+            self.watch.add(Who::Task { task, attempt });
+        }
+        if let Some(attempt) = self.ledger.manager_in_flight() {
+            self.watch.add(Who::Manager { attempt });
+        }
+        let policy = self.spec.policy.clone();
+        self.line(&Record::Resumed { at: self.now.0, policy })
+    }
+
     fn event(&mut self, event: Event) {
-        self.ledger.handle(self.clock.now(), event, &mut self.effects);
+        self.ledger.handle(self.now, event, &mut self.effects);
     }
 
     fn line(&mut self, record: &Record) -> Result<(), RunError> {
@@ -199,12 +236,16 @@ impl<'a> Driver<'a> {
 
     /// Something happened to a job.
     fn take(&mut self, told: Told) -> Result<(), RunError> {
-        let now = self.clock.now();
+        let now = self.now;
         match told {
-            Told::Update { who: Who::Manager, update } => {
-                (self.observe)(&RunEvent::ManagerUpdate(update));
-            }
-            Told::Update { who: Who::Task { task, attempt }, update } => {
+            Told::Update { who, update, again } => {
+                if again {
+                    self.watch.add(who);
+                }
+                let Who::Task { task, attempt } = who else {
+                    (self.observe)(&RunEvent::ManagerUpdate(update));
+                    return Ok(());
+                };
                 if let Update::Created(handle) = &update {
                     let line = Record::Created {
                         at: now.0,
@@ -219,11 +260,13 @@ impl<'a> Driver<'a> {
                 (self.observe)(&RunEvent::Update { task: task.0, attempt, update });
             }
             Told::Ended { who, verdict, claimed, place, unreachable } => {
+                self.listeners.remove(&who);
+                self.watch.remove(who);
                 if let Some(why) = unreachable {
                     self.hold(now, why);
                 }
                 match who {
-                    Who::Manager => self.manager_ended(now, verdict)?,
+                    Who::Manager { .. } => self.manager_ended(now, verdict)?,
                     Who::Task { task, attempt } => {
                         if let Some(claimed) = claimed {
                             (self.observe)(&RunEvent::OtherId { task: task.0, attempt, claimed });
@@ -285,7 +328,7 @@ impl<'a> Driver<'a> {
 
     /// Does what the ledger says, after it is written down.
     async fn act(&mut self) -> Result<Next, RunError> {
-        let now = self.clock.now();
+        let now = self.now;
         let effects = std::mem::take(&mut self.effects);
         for effect in &effects {
             let line = match effect {
@@ -325,6 +368,7 @@ impl<'a> Driver<'a> {
         let mut open = std::mem::take(&mut self.to_cancel);
         if let Some(client) = self.client.take() {
             self.looking.shutdown().await;
+            self.watch.asking.shutdown().await;
             open.extend(client.open_jobs());
             // With the last of them the connections close. Then servers give no job of theirs to a worker any more,
             // whether it can be cancelled in time or not.
@@ -343,7 +387,7 @@ impl<'a> Driver<'a> {
     }
 
     fn cancelled(&mut self, Cancelled { cancelled, asked }: Cancelled) -> Result<(), RunError> {
-        self.line(&Record::Cancelled { at: self.clock.now().0, cancelled, asked })?;
+        self.line(&Record::Cancelled { at: self.now.0, cancelled, asked })?;
         (self.observe)(&RunEvent::Cancelled { cancelled, asked });
         Ok(())
     }
@@ -353,7 +397,8 @@ impl<'a> Driver<'a> {
         while let Some(done) = self.cancelling.join_next().await {
             self.cancelled(done.unwrap_or_default())?;
         }
-        let ended = self.clock.now();
+        self.now = self.clock.now();
+        let ended = self.now;
         let times = Times {
             started_ms: self.journal.started().0,
             ended_ms: ended.0,

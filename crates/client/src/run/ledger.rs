@@ -67,8 +67,20 @@ pub enum Event {
         /// How it went.
         verdict: Verdict,
     },
+    /// No server knows the job of a task any more, and it has not run: it is submitted again, as the same try.
+    Vanished {
+        /// Of this task.
+        task: TaskIndex,
+        /// In this try; another one's is passed over.
+        attempt: u32,
+    },
     /// The manager has answered, or its job is over.
     ManagerEnded(Verdict),
+    /// The same of the job of a manager.
+    ManagerVanished {
+        /// Which one of the run.
+        attempt: u32,
+    },
     /// The run has to end: nothing more is submitted.
     Stop(Abort),
     /// No server can be reached. Until one can, tasks are tried no sooner than then: each of them would just be lost.
@@ -207,7 +219,13 @@ impl Ledger {
             Event::Start => self.start(),
             Event::Created { task, attempt, handle } => self.created(task, attempt, handle),
             Event::Ended { task, attempt, verdict } => self.ended(now, task, attempt, &verdict, effects),
+            Event::Vanished { task, attempt } => self.vanished(task, attempt, effects),
             Event::ManagerEnded(verdict) => self.manager_ended(now, &verdict, effects),
+            Event::ManagerVanished { attempt } => {
+                if let Some(manager) = &mut self.manager {
+                    manager.vanished(attempt);
+                }
+            }
             Event::Stop(why) => self.abort(why, effects),
             Event::Unreachable { until } => self.held = Some(until),
             Event::Reachable => self.held = None,
@@ -251,10 +269,19 @@ impl Ledger {
         self.aborted.as_ref()
     }
 
-    /// The server's names for all jobs that are not answered: what is to be cancelled when the run ends early.
-    pub fn unanswered(&self) -> impl Iterator<Item = Bytes> + '_ {
-        let in_flight = self.tasks.iter().filter(|entry| entry.state == TaskState::InFlight);
-        in_flight.filter_map(|entry| entry.handle.clone())
+    /// The tasks that are submitted and not answered, and which try that is.
+    pub fn in_flight(&self) -> impl Iterator<Item = (TaskIndex, u32)> + '_ {
+        let tasks = (0..).map(TaskIndex).zip(&self.tasks);
+        tasks
+            .filter(|(_, entry)| entry.state == TaskState::InFlight)
+            .map(|(task, entry)| (task, entry.attempts))
+    }
+
+    /// Which manager task is submitted and not answered.
+    #[must_use]
+    pub fn manager_in_flight(&self) -> Option<u32> {
+        let manager = self.manager.as_ref()?;
+        (manager.state == ManagerState::InFlight).then_some(manager.attempts)
     }
 
     /// Tasks that are due and not over.
@@ -295,6 +322,17 @@ impl Ledger {
             && entry.attempts == attempt
         {
             entry.handle = Some(handle);
+        }
+    }
+
+    fn vanished(&mut self, task: TaskIndex, attempt: u32, effects: &mut Vec<Effect>) {
+        if let Some(entry) = self.tasks.get_mut(task.0)
+            && entry.state == TaskState::InFlight
+            && entry.attempts == attempt
+            && self.aborted.is_none()
+        {
+            entry.handle = None;
+            effects.push(Effect::Submit { task, attempt });
         }
     }
 
@@ -474,3 +512,7 @@ impl Counts {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "tests/ledger.rs"]
+mod tests;

@@ -124,11 +124,12 @@ pub enum RunEvent {
     Unreachable(String),
     /// A server can be reached again.
     Reachable,
-    /// Jobs were taken off their queues: so many of so many that were not answered.
+    /// Jobs that nobody waits for any more are off their queues. One that runs already goes on, and counts all the same:
+    /// servers do not tell.
     Cancelled {
-        /// Those that were still queued.
+        /// Those that a server has cancelled, or does not know any more.
         cancelled: usize,
-        /// Those that were asked for.
+        /// Those that were to be.
         asked: usize,
     },
 }

@@ -14,10 +14,10 @@ use conveyor_common::payload::{Codec, Limits, TaskId, TaskPayload};
 use tokio::sync::mpsc;
 
 /// Whose job it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Who {
     Task { task: TaskIndex, attempt: u32 },
-    Manager,
+    Manager { attempt: u32 },
 }
 
 /// What the listener of a job has to tell.
@@ -26,6 +26,8 @@ pub(super) enum Told {
     Update {
         who: Who,
         update: Update,
+        /// It is a [`Update::Created`], and not the first.
+        again: bool,
     },
     Ended {
         who: Who,
@@ -62,8 +64,7 @@ impl Driver<'_> {
                 return self.at_once.push_back(Told::end(who, verdict));
             }
         };
-        let unique = format!("c:{}:{}:{attempt}", self.spec.run, task.0);
-        let mut job = job.priority(priority).unique(Unique::Given(unique.into()));
+        let mut job = job.priority(priority).unique(Unique::Given(self.unique(who).into()));
         if let Some(limit) = self.spec.task_timeout {
             job = job.deadline(limit);
         }
@@ -75,11 +76,19 @@ impl Driver<'_> {
     pub(super) async fn submit_manager(&mut self, attempt: u32, tasks: usize) {
         (self.observe)(&RunEvent::ManagerSubmitted { attempt, tasks });
         let Some(manager) = self.spec.manager.clone() else { return };
-        let unique = format!("c:{}:m:{attempt}", self.spec.run);
+        let who = Who::Manager { attempt };
         let payload = (manager.payload)(attempt, tasks);
-        let job =
-            Job::new(manager.function, payload).priority(Priority::High).unique(Unique::Given(unique.into()));
-        self.give(Who::Manager, job, None).await;
+        let unique = Unique::Given(self.unique(who).into());
+        let job = Job::new(manager.function, payload).priority(Priority::High).unique(unique);
+        self.give(who, job, None).await;
+    }
+
+    /// By which servers know the job of a try again, and no other.
+    pub(super) fn unique(&self, who: Who) -> String {
+        match who {
+            Who::Task { task, attempt } => format!("c:{}:{}:{attempt}", self.spec.run, task.0),
+            Who::Manager { attempt } => format!("c:{}:m:{attempt}", self.spec.run),
+        }
     }
 
     async fn give(&mut self, who: Who, job: Job, expected: Option<TaskId>) {
@@ -93,7 +102,8 @@ impl Driver<'_> {
                     expected,
                     tell: self.tell.clone(),
                 };
-                self.jobs.spawn(listener.listen(job));
+                let listener = self.jobs.spawn(listener.listen(job));
+                self.listeners.insert(who, listener);
             }
             Err(error) => self.at_once.push_back(Told::end(who, Verdict::of_end(Err(error), None))),
         }
@@ -118,15 +128,20 @@ struct Listener {
 impl Listener {
     async fn listen(self, mut job: JobHandle) {
         let mut data = Vec::new();
+        let mut created = false;
         while let Some(update) = job.next().await {
+            let mut again = false;
             match &update {
                 // Whatever was sent before belongs to a try that is lost.
-                Update::Created(_) => data.clear(),
+                Update::Created(_) => {
+                    data.clear();
+                    again = std::mem::replace(&mut created, true);
+                }
                 // One byte more than is allowed is enough to be refused.
                 Update::Data(part) if data.len() <= self.limits.bytes => data.extend_from_slice(part),
                 _ => {}
             }
-            if self.tell.send(Told::Update { who: self.who, update }).await.is_err() {
+            if self.tell.send(Told::Update { who: self.who, update, again }).await.is_err() {
                 return;
             }
         }

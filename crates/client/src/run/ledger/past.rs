@@ -1,9 +1,9 @@
 //! A ledger that goes on where another one ended: what the journal says.
 
 use super::Abort;
-use super::{Entry, Ledger, TaskIndex, TaskState};
+use super::{Ledger, TaskIndex, TaskState};
 use crate::run::policy::Policy;
-use crate::run::verdict::{OutcomeKind, Verdict};
+use crate::run::verdict::Verdict;
 use bytes::Bytes;
 use conveyor_common::Millis;
 
@@ -55,19 +55,7 @@ impl Ledger {
     /// over: a journal may have lost lines with the machine.
     pub fn restore(&mut self, at: Millis, past: &Past) {
         match past {
-            Past::Submitted { task, attempt } => {
-                let Some(Entry {
-                    state: TaskState::Ready | TaskState::Waiting(_) | TaskState::InFlight, ..
-                }) = self.tasks.get(task.0)
-                else {
-                    // A critical task is tried again by the client that went on.
-                    if self.state(*task) == Some(TaskState::Ended(OutcomeKind::Critical)) {
-                        self.begin(at, *task, *attempt);
-                    }
-                    return;
-                };
-                self.begin(at, *task, *attempt);
-            }
+            Past::Submitted { task, attempt } => self.begin(at, *task, *attempt),
             Past::Created { task, attempt, handle } => self.created(*task, *attempt, handle.clone()),
             Past::Ended { task, attempt, verdict } => drop(self.settle(at, *task, *attempt, verdict)),
             Past::ManagerSubmitted { attempt } => {
@@ -96,11 +84,17 @@ impl Ledger {
     }
 
     fn begin(&mut self, at: Millis, task: TaskIndex, attempt: u32) {
-        self.place(task, TaskState::InFlight);
-        if let Some(entry) = self.tasks.get_mut(task.0) {
-            entry.attempts = attempt;
-            entry.began = at;
-            entry.handle = None;
+        let Some(entry) = self.tasks.get_mut(task.0) else { return };
+        entry.handle = None;
+        match entry.state {
+            TaskState::Ended(_) => return,
+            // Its job had vanished: the same try, once more.
+            TaskState::InFlight if entry.attempts == attempt => return,
+            _ => {
+                entry.attempts = attempt;
+                entry.began = at;
+            }
         }
+        self.place(task, TaskState::InFlight);
     }
 }
