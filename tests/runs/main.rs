@@ -14,3 +14,4 @@ mod concepts;
 mod ends;
 mod proxy;
 mod rig;
+mod storm;

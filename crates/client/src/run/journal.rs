@@ -276,3 +276,7 @@ impl Journal {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "tests/journal.rs"]
+mod tests;

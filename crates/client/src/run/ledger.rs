@@ -263,6 +263,12 @@ impl Ledger {
         self.tasks.get(index).map(|entry| entry.state)
     }
 
+    /// How often a task was tried, the present try included.
+    #[must_use]
+    pub fn attempts(&self, TaskIndex(index): TaskIndex) -> Option<u32> {
+        self.tasks.get(index).map(|entry| entry.attempts)
+    }
+
     /// Why the run ended early, if it did.
     #[must_use]
     pub const fn aborted(&self) -> Option<&Abort> {
