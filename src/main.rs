@@ -2,12 +2,15 @@
 
 mod cli;
 mod cmd;
+mod config;
+mod duration;
 mod gearmand;
 mod logging;
 mod port_owner;
 mod queues;
 mod settings;
 mod signals;
+mod state;
 mod storage;
 
 use clap::Parser;
