@@ -1,7 +1,7 @@
 //! The concepts of the conveyor family that a run answers for, one test each.
 
 use crate::proxy::Proxy;
-use crate::rig::{Hired, Place, carry_out, carry_out_at, hire, numbered, on_both, once, spec};
+use crate::rig::{Hired, Place, carry_out, carry_out_at, hire, numbered, on_both, once, spec, work};
 use crate::support::{Server, wait_for};
 use conveyor_client::payload::{Codec, ExecutionResult, Limits, Outcome, TaskId, TaskPayload};
 use conveyor_client::run::{Journal, ManagerSpec, OutcomeKind, RunEvent, RunOutcome, RunTask};
@@ -19,6 +19,9 @@ on_both!(
     concept_07_bounded_retry_of_leftovers_only,
     concept_08_critical_error_aborts,
 );
+
+/// When each try of each task began, and its number.
+type Tries = BTreeMap<TaskId, Vec<(u32, Instant)>>;
 
 /// Packet types of submissions.
 const NORMAL: u32 = 7;
@@ -168,7 +171,7 @@ async fn concept_06_report_by_omission(server: Server) {
 }
 
 async fn concept_07_bounded_retry_of_leftovers_only(server: Server) {
-    let tries: Arc<Mutex<BTreeMap<TaskId, Vec<(u32, Instant)>>>> = Arc::default();
+    let tries: Arc<Mutex<Tries>> = Arc::default();
     let counted = Arc::clone(&tries);
     let _hired = hire(&server, 4, move |task, _| {
         let id = task.task_id.clone().unwrap();
@@ -212,7 +215,7 @@ async fn concept_08_critical_error_aborts(server: Server) {
         seen.lock().unwrap().push(id.clone());
         let when = Arc::clone(&when);
         async move {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            work(Duration::from_millis(5)).await;
             if id == TaskId::Int(5) && when.lock().unwrap().replace(Instant::now()).is_none() {
                 return ExecutionResult::critical(id, "no database");
             }

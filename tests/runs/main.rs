@@ -14,4 +14,5 @@ mod concepts;
 mod ends;
 mod proxy;
 mod rig;
+mod stock;
 mod storm;

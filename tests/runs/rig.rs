@@ -115,12 +115,24 @@ impl Hired {
 }
 
 /// Waits until `condition` holds, without blocking what else is at work.
-pub(crate) async fn once(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = std::time::Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < PATIENCE, "gave up waiting: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+pub(crate) async fn once(what: &str, condition: impl FnMut() -> bool) {
+    assert!(within(PATIENCE, condition).await, "gave up waiting: {what}");
+}
+
+/// Whether `condition` comes true within that time.
+pub(crate) async fn within(time: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let mut looks = tokio::time::interval(Duration::from_millis(5));
+    let looking = async {
+        while !condition() {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(time, looking).await.is_ok()
+}
+
+/// A job at work for that long.
+pub(crate) async fn work(time: Duration) {
+    let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
 }
 
 /// Makes a test of each function, against Conveyor and against gearmand.

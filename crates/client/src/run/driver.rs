@@ -314,10 +314,10 @@ impl<'a> Driver<'a> {
 
     /// No server can be reached: what is submitted now would be lost at once.
     fn hold(&mut self, now: Millis, why: String) {
-        let Some(client) = self.client.clone().filter(|_| self.looking.is_empty()) else { return };
         let pause = self.spec.policy.delay.max(self.spec.options.give_up).max(HELD);
         let until = now.plus(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
         self.ledger.handle(now, Event::Unreachable { until }, &mut self.effects);
+        let Some(client) = self.client.clone().filter(|_| self.looking.is_empty()) else { return };
         (self.observe)(&RunEvent::Unreachable(why));
         self.looking.spawn(async move {
             while client.echo("").await.is_err() {

@@ -108,8 +108,10 @@ impl Journal {
     /// Creates the journal of the run `spec`, which begins at `now` in milliseconds since 1970, and syncs it.
     ///
     /// # Errors
-    /// The file is there already, or cannot be written; or the body of a task is no PHP value that can be written.
+    /// The file is there already, or cannot be written; the id of the run is none; the body of a task is no PHP value that can
+    /// be written.
     pub fn create(path: impl AsRef<Path>, spec: &RunSpec, now: Millis) -> io::Result<Self> {
+        spec.check().map_err(|what| io::Error::new(io::ErrorKind::InvalidInput, what))?;
         let path = path.as_ref();
         let file = OpenOptions::new().append(true).create_new(true).open(path)?;
         file.try_lock().map_err(io::Error::from)?;

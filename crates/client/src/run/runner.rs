@@ -50,6 +50,20 @@ pub struct RunSpec {
     pub manager: Option<ManagerSpec>,
 }
 
+/// Longest id of a run: the uniques of its jobs have room for it.
+const RUN_BYTES: usize = 32;
+
+impl RunSpec {
+    /// Whether its jobs can be named.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if (1..=RUN_BYTES).contains(&self.run.len()) && self.run.bytes().all(allowed) {
+            return Ok(());
+        }
+        Err("the id of a run has 1 to 32 letters, digits, `-` and `_`")
+    }
+}
+
 /// Who starts the performers of a run.
 #[derive(Clone)]
 pub struct ManagerSpec {
@@ -174,6 +188,7 @@ pub async fn run(
     mut stop: watch::Receiver<Option<Abort>>,
     observe: &mut (dyn FnMut(&RunEvent) + Send),
 ) -> Result<Report, RunError> {
+    spec.check().map_err(|what| RunError::Client(Error::new(ErrorKind::Invalid(what))))?;
     if let Some(what) = journal.disagrees(&spec) {
         return Err(RunError::Mismatch(what));
     }

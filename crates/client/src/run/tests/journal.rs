@@ -171,6 +171,17 @@ fn a_run_that_goes_on_must_be_the_same() {
 }
 
 #[test]
+fn an_id_that_has_no_room_in_a_unique_is_refused() {
+    for run in ["", "a b", "ä", &"r".repeat(33)] {
+        let folder = Folder::new();
+        let given = RunSpec { run: run.to_owned(), ..numbered(1) };
+        let error = Journal::create(folder.file(), &given, Millis(1)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{run}");
+        assert!(!folder.file().exists());
+    }
+}
+
+#[test]
 fn results_are_kept_when_asked_for() {
     let verdict = Verdict { result: Some(Content::from("large")), ..Verdict::of(OutcomeKind::Ok) };
     let text = |keep| serde_json::to_string(&Record::ended(1, TaskIndex(0), 1, &verdict, keep)).unwrap();
