@@ -109,12 +109,18 @@ impl State {
     pub(crate) fn prune(&self, name: &str, keep: usize) -> io::Result<()> {
         let mut finished = 0;
         for path in self.journals(Some(name))? {
-            if !is_finished(&path)? {
-                continue;
-            }
-            finished += 1;
-            if finished > keep {
-                fs::remove_file(&path)?;
+            let removed = match is_finished(&path) {
+                Ok(false) => continue,
+                Ok(true) => {
+                    finished += 1;
+                    if finished <= keep { Ok(()) } else { fs::remove_file(&path) }
+                }
+                Err(error) => Err(error),
+            };
+            match removed {
+                // Another run has removed it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed?,
             }
         }
         Ok(())
@@ -140,7 +146,8 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
 /// # Errors
 /// It cannot be made.
 pub(crate) fn make(directory: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    made.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", directory.display())))
 }
 
 fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {

@@ -2,7 +2,8 @@
 
 use crate::rig::{Stage, on_both, said, start};
 use crate::support::{Process, Server, lasting_port, run, wait_for};
-use std::process::Output;
+use std::io::Read;
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 on_both!(
@@ -119,4 +120,31 @@ fn a_lock_is_had_again_after_a_restart_of_the_server() {
         stage.open_gate();
         assert_eq!(client.exit_code(), Some(0), "gearmand: {gearmand}");
     }
+}
+
+#[test]
+fn a_run_whose_lock_is_taken_over_ends_early() {
+    let mut stage = Stage::new(Server::conveyor_at(lasting_port(), &[]), 2);
+    let tasks = stage.tasks(&["gate"]);
+    let mut command = stage.client_of(&stage.path("a"), &cluster(&["--tasks", &tasks]));
+    let mut first = Process::spawn(command.stdout(Stdio::null()).stderr(Stdio::piped()));
+    stage.wait_for_done(1);
+    // It does not see the server go and come back, and another host does.
+    first.signal("STOP");
+    stage.server.kill();
+    stage.server.start_again();
+    let before = stage.done().len();
+    let mut second = start_on_host(&stage, "b", &["--tasks", &tasks]);
+    stage.wait_for_done(before + 1);
+    first.signal("CONT");
+    let mut told = String::new();
+    first.child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert_eq!(first.exit_code(), Some(75), "{told}");
+    assert!(
+        told.contains("ended early") && told.contains("another client has taken the lock over"),
+        "{told}"
+    );
+    assert!(is_held(&stage));
+    stage.open_gate();
+    assert_eq!(second.exit_code(), Some(0));
 }

@@ -47,6 +47,10 @@ fn concept_10_parallel_runs_have_their_own_ids(server: Server) {
     stage.wait_for_done(2);
     let runs = || names(&stage.state().join("runs/nightly"));
     wait_for("two journals", || (runs().len() == 2).then_some(()));
+    // An id is that of one run all the same.
+    let alive = names(&stage.state().join("run"));
+    let same = stage.run(&[&parallel[..], &["--run-id", &alive[0]]].concat());
+    assert_eq!(same.status.code(), Some(75), "{}", said(&same));
     stage.open_gate();
     for client in &mut clients {
         assert_eq!(client.exit_code(), Some(0));

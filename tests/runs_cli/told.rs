@@ -100,6 +100,11 @@ fn what_is_wrong_is_refused_before_anything_is_submitted() {
         ),
         ("", &["a", "-f", "x", "--tasks", "-", "--manager", "m"], "the manager of the client has no command"),
         ("", &["a", "--config", "none.toml"], "none.toml: No such file"),
+        (
+            "",
+            &["a", "-f", "x", "--tasks", "-", "--json", "--output", "-"],
+            "results are among the events of --json",
+        ),
         ("[client.a.manager]\nmemory = 101", &["a"], "conveyor.toml, line 2: 101 cannot be: write 1 to 100"),
     ] {
         fs::write(stage.path("twice.jsonl"), "{\"id\":1}\n{\"id\":1}\n").unwrap();

@@ -175,6 +175,9 @@ pub(in crate::cmd::client) struct Run {
 impl Run {
     /// What the flags say, as a table of the file would.
     pub(super) fn table(&self) -> Result<ClientTable, String> {
+        if self.json && self.output.as_ref().is_some_and(|path| path.as_os_str() == "-") {
+            return Err("results are among the events of --json: leave --output - out".to_owned());
+        }
         let tasks = match (&self.tasks, &self.tasks_command) {
             (Some(path), _) if path.as_os_str() == "-" => Some(Tasks::Stdin),
             (Some(path), _) => Some(Tasks::File(path.clone())),

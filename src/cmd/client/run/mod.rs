@@ -112,9 +112,11 @@ async fn locked(
     };
     let run = past.as_ref().map_or(new_id, |past| &past.saved.run).to_owned();
     let failed = |what: &str, error: io::Error| Failure::Other(format!("{what}: {error}"));
-    let alive = state.alive().map_err(|error| failed("cannot make the state directory", error))?;
-    let endpoints = Endpoints::allot(&plan.endpoints, &alive, &run)
-        .map_err(|error| failed("cannot allot endpoints", error))?;
+    let alive = state.alive().map_err(no_state)?;
+    let endpoints = Endpoints::allot(&plan.endpoints, &alive, &run).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::Busy(format!("is running already: {error}")),
+        _ => failed("cannot allot endpoints", error),
+    })?;
     let (spec, journal, path) = match &past {
         Some(_) => (None, None, PathBuf::new()),
         None => {
@@ -176,13 +178,16 @@ fn lock(plan: &Plan, state: &State, run: &str) -> Result<Option<Lock>, Failure> 
     if plan.mode == Mode::Parallel {
         return Ok(None);
     }
-    let path = state.lock(&plan.name);
-    let path = path.map_err(|error| Failure::Other(format!("cannot make the state directory: {error}")))?;
+    let path = state.lock(&plan.name).map_err(no_state)?;
     match Lock::take(&path, run) {
         Ok(lock) => Ok(Some(lock)),
         Err(NoLock::Held(holder)) => Err(Failure::Busy(held(&holder))),
         Err(NoLock::Io(error)) => Err(Failure::Other(format!("cannot lock {}: {error}", path.display()))),
     }
+}
+
+fn no_state(error: io::Error) -> Failure {
+    Failure::Other(format!("{error}: give a directory for locks and journals with --state-dir"))
 }
 
 fn held(holder: &str) -> String {
@@ -240,7 +245,7 @@ async fn or_stopped<T>(
 
 fn new_journal(state: &State, spec: &RunSpec) -> Result<(Journal, PathBuf), Failure> {
     let failed = |error: io::Error| Failure::Other(format!("the journal cannot be written: {error}"));
-    let path = state.journal(&spec.name, &spec.run).map_err(failed)?;
+    let path = state.journal(&spec.name, &spec.run).map_err(no_state)?;
     match Journal::create(&path, spec, now()) {
         Ok(journal) => Ok((journal, path)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Failure::Usage(format!(
