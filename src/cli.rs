@@ -17,6 +17,7 @@ Examples:
   conveyor all-in-one                     a server with demo workers on this machine
   conveyor client submit -f reverse hello ... and a first job for it
   conveyor server --listen 10.0.0.5       a job server for the network
+  conveyor client run nightly             a list of tasks, each accounted for and retried
   conveyor worker -f reverse -- rev       a worker: `rev` for every job
   conveyor admin status                   what it is doing
   conveyor store stats                    what it has stored, running or not
@@ -41,8 +42,10 @@ enum Command {
     Import(Box<cmd::import::Args>),
     /// Put load on any Gearman server, or compare two
     Bench(Box<cmd::bench::Args>),
-    /// Submit jobs and stream their results
+    /// Submit jobs and stream their results, or run a client that accounts for all of its tasks
     Client(cmd::client::Args),
+    /// Say what became of a run of a conveyor client
+    Inspect(cmd::inspect::Args),
     /// Work: run a command for every job
     Worker(Box<cmd::worker::Args>),
     /// Try out what a configuration file says
@@ -64,6 +67,7 @@ impl Cli {
             Command::Import(args) => cmd::import::run(&args),
             Command::Bench(args) => cmd::bench::run(&args),
             Command::Client(args) => cmd::client::run(&args),
+            Command::Inspect(args) => cmd::inspect::run(&args),
             Command::Worker(args) => cmd::worker::run(&args),
             Command::Config(args) => cmd::config::run(&args),
             Command::Schedule(args) => cmd::schedule::run(&args),

@@ -2,6 +2,7 @@
 
 mod cli;
 mod cmd;
+mod config;
 mod duration;
 mod gearmand;
 mod logging;
@@ -11,6 +12,7 @@ mod schedules;
 mod settings;
 mod signals;
 mod sinks;
+mod state;
 mod storage;
 
 use clap::Parser;

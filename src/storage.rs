@@ -120,29 +120,32 @@ pub(crate) fn directory(given: Option<&Path>) -> Result<PathBuf, String> {
             Err("the data directory has no name: give one with --data-dir".to_owned())
         }
         Some(directory) => Ok(directory.to_owned()),
-        None => default_directory(),
+        None => state_directory()?.ok_or_else(|| {
+            "there is no home directory for the queue: give one with --data-dir, or keep everything in memory with \
+             --queue-type builtin"
+                .to_owned()
+        }),
     }
 }
 
-/// Where state belongs on this system.
-fn default_directory() -> Result<PathBuf, String> {
+/// Where state belongs on this system; none without a home directory.
+///
+/// # Errors
+/// A variable that names nothing.
+pub(crate) fn state_directory() -> Result<Option<PathBuf>, String> {
     let named = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     // systemd may give several, by colons.
     if let Some(state) = named("STATE_DIRECTORY") {
         let first = env::split_paths(&state).next();
-        return first.ok_or("STATE_DIRECTORY names no directory".to_owned());
+        return first.map(Some).ok_or("STATE_DIRECTORY names no directory".to_owned());
     }
     if let Some(state) = named("XDG_STATE_HOME") {
-        return Ok(state.join("conveyor"));
+        return Ok(Some(state.join("conveyor")));
     }
     if rustix::process::geteuid().is_root() {
-        return Ok(PathBuf::from("/var/lib/conveyor"));
+        return Ok(Some(PathBuf::from("/var/lib/conveyor")));
     }
-    let home = named("HOME").ok_or(
-        "there is no home directory for the queue: give one with --data-dir, or keep everything in memory with \
-         --queue-type builtin",
-    )?;
-    Ok(home.join(".local/state/conveyor"))
+    Ok(named("HOME").map(|home| home.join(".local/state/conveyor")))
 }
 
 /// Memory of the machine, in bytes.

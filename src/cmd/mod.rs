@@ -7,6 +7,7 @@ pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod conformance;
 pub(crate) mod import;
+pub(crate) mod inspect;
 mod pid_file;
 pub(crate) mod schedule;
 pub(crate) mod server;

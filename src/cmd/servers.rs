@@ -1,5 +1,6 @@
 //! Which servers a command talks to, and how: options that `client submit` and `worker` have in common.
 
+use crate::settings::DEFAULT_PORT;
 use conveyor_client::Tls;
 use std::path::PathBuf;
 
@@ -11,13 +12,13 @@ const KEY_VARIABLE: &str = "GEARMAND_KEY";
 /// Options of every command that talks to servers. Short letters are those of `gearman`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Servers {
-    /// Job server host
-    #[arg(long, short = 'h', value_name = "HOST", default_value = "127.0.0.1")]
-    host: String,
+    /// Job server host [default: 127.0.0.1]
+    #[arg(long, short = 'h', value_name = "HOST")]
+    host: Option<String>,
 
-    /// Job server port
-    #[arg(long, short, value_name = "N", default_value_t = 4730)]
-    port: u16,
+    /// Job server port [default: 4730]
+    #[arg(long, short, value_name = "N")]
+    port: Option<u16>,
 
     /// A server instead of -h and -p; several: jobs are spread over them, those with a unique by the unique, and a
     /// worker takes turns
@@ -53,9 +54,18 @@ impl Servers {
     /// The servers, as `host:port`; at least one.
     pub(crate) fn addresses(&self) -> Vec<String> {
         match self.servers.as_slice() {
-            [] => vec![format!("{}:{}", self.host, self.port)],
+            [] => {
+                let host = self.host.as_deref().unwrap_or("127.0.0.1");
+                vec![format!("{host}:{}", self.port.unwrap_or(DEFAULT_PORT))]
+            }
             servers => servers.to_vec(),
         }
+    }
+
+    /// The same, if anything was said about them.
+    pub(crate) fn given(&self) -> Option<Vec<String>> {
+        let said = self.host.is_some() || self.port.is_some() || !self.servers.is_empty();
+        said.then(|| self.addresses())
     }
 
     /// How to talk TLS, if it is wanted; the error says what to do.

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
+pub(crate) mod terminal;
 pub(crate) mod tunnel;
 
 use std::collections::BTreeSet;

@@ -233,6 +233,11 @@ impl Client {
 }
 
 impl Client {
+    /// The jobs that a server has and that are not over: its name, and its name for each.
+    pub(crate) fn open_jobs(&self) -> Vec<(Arc<str>, Bytes)> {
+        self.inner.farm.in_flight.placed()
+    }
+
     pub(crate) fn codecs(&self) -> &crate::typed::Codecs {
         &self.inner.farm.options.codecs
     }

@@ -111,6 +111,8 @@ impl InFlight {
     pub(crate) fn leave(&self, key: JobKey, server: &Arc<str>) -> Option<(Request, bool)> {
         let mut entry = self.jobs.get_mut(&key)?;
         entry.server = Some(Arc::clone(server));
+        // What it was called by the server that it left for before means nothing to this one.
+        entry.handle = None;
         entry.evidence = entry.evidence.max(MayHaveRun::Perhaps);
         Some((entry.job.request(entry.unique.clone()), entry.job.is_background()))
     }
@@ -180,6 +182,11 @@ impl InFlight {
         }
         self.fail(key, kind);
         false
+    }
+
+    /// The jobs that a server has, with its name for each.
+    pub(crate) fn placed(&self) -> Vec<(Arc<str>, Bytes)> {
+        self.jobs.iter().filter_map(|entry| entry.server.clone().zip(entry.handle.clone())).collect()
     }
 
     /// Nobody waits for the job any more.

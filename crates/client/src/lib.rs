@@ -56,7 +56,7 @@ mod typed;
 
 pub use client::Client;
 pub use connection::Status;
-pub use conveyor_common::{Priority, UnixSeconds, payload};
+pub use conveyor_common::{Millis, Priority, UnixSeconds, payload};
 pub use error::{Error, ErrorKind, JobName, MayHaveRun};
 pub use job::{Job, Unique};
 pub use job_handle::{JobHandle, Outcome, Update};

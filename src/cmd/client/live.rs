@@ -207,7 +207,7 @@ impl Live {
 }
 
 /// A template of ours, which the tests draw.
-fn style(template: &str) -> ProgressStyle {
+pub(super) fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 

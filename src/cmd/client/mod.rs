@@ -6,6 +6,7 @@ mod live;
 mod moment;
 mod output;
 mod relay;
+pub(crate) mod run;
 mod submit;
 mod summary;
 
@@ -23,11 +24,14 @@ pub(crate) struct Args {
 enum What {
     /// Submit jobs and stream their results: all client options of `gearman`, and more
     Submit(Box<args::Submit>),
+    /// Run a conveyor client: every task is accounted for, retried, and reported
+    Run(Box<run::args::Run>),
 }
 
 /// Runs the chosen subcommand to its end.
 pub(crate) fn run(args: &Args) -> ExitCode {
     match &args.what {
         What::Submit(args) => submit::run(args),
+        What::Run(args) => run::run(args),
     }
 }

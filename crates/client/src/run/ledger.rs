@@ -2,6 +2,7 @@
 
 mod manager;
 mod past;
+mod words;
 
 use super::policy::Policy;
 use super::verdict::{OutcomeKind, Verdict};
@@ -12,104 +13,7 @@ pub use manager::ManagerState;
 pub use past::Past;
 use priority_queue::PriorityQueue;
 use std::cmp::Reverse;
-use std::collections::VecDeque;
-
-/// The place of a task in the list of its run, from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TaskIndex(pub usize);
-
-/// Where a task is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TaskState {
-    /// To be submitted as soon as there is room.
-    Ready,
-    /// Submitted, and not answered.
-    InFlight,
-    /// To be tried again then.
-    Waiting(Millis),
-    /// Over.
-    Ended(OutcomeKind),
-}
-
-/// Why a run ended before its tasks did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Abort {
-    /// The performer of this task says that the run must end.
-    Critical(TaskIndex),
-    /// The manager says so, or failed as often as it may; in its words.
-    Manager(String),
-    /// The run is out of time.
-    Deadline,
-    /// Somebody stopped it, or the lock of the run was lost; in words.
-    Stopped(String),
-}
-
-/// What happened.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// Go, or go on after [`Ledger::restore`]: what was in flight is submitted again, as the same try; what was aborted goes on,
-    /// critical tasks included.
-    Start,
-    /// A server has the job of a task and calls it this; once more after every resubmission.
-    Created {
-        /// Of this task.
-        task: TaskIndex,
-        /// In this try.
-        attempt: u32,
-        /// The server's name for the job.
-        handle: Bytes,
-    },
-    /// The job of a task is over.
-    Ended {
-        /// Of this task.
-        task: TaskIndex,
-        /// In this try; another one's is passed over.
-        attempt: u32,
-        /// How it went.
-        verdict: Verdict,
-    },
-    /// The manager has answered, or its job is over.
-    ManagerEnded(Verdict),
-    /// The run has to end: nothing more is submitted.
-    Stop(Abort),
-    /// Time passed.
-    Tick,
-}
-
-/// What the runner is to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Submit a manager task, at high priority.
-    SubmitManager {
-        /// Which one of the run, from 1.
-        attempt: u32,
-        /// Tasks it is for.
-        tasks: usize,
-    },
-    /// Submit a task.
-    Submit {
-        /// Which.
-        task: TaskIndex,
-        /// Which try, from 1.
-        attempt: u32,
-    },
-    /// Take the job of a task off its queue, if it is there: nobody waits for it any more.
-    Cancel {
-        /// The server's name for it.
-        handle: Bytes,
-    },
-    /// The task will be tried again then.
-    Again {
-        /// Which.
-        task: TaskIndex,
-        /// When.
-        at: Millis,
-    },
-    /// The run ends now. Cancel what is queued, forget what runs.
-    Abort(Abort),
-    /// The run is over: every task has ended.
-    Finish,
-}
+pub use words::{Abort, Effect, Event, TaskIndex, TaskState};
 
 /// Everything known about a task.
 #[derive(Clone, Debug)]
@@ -146,13 +50,15 @@ pub struct Counts {
 }
 
 /// The ledger of a run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ledger {
     pub(super) run: String,
     pub(super) policy: Policy,
     pub(super) tasks: Vec<Entry>,
-    /// Tasks that are [`TaskState::Ready`], in the order of their submission.
-    ready: VecDeque<TaskIndex>,
+    /// Tasks that are [`TaskState::Ready`], in the order in which they became so.
+    ready: PriorityQueue<TaskIndex, Reverse<u64>>,
+    /// The place behind the last one in that order.
+    turn: u64,
     /// Tasks that are [`TaskState::Waiting`].
     waiting: PriorityQueue<TaskIndex, Reverse<Millis>>,
     counts: Counts,
@@ -160,6 +66,8 @@ pub struct Ledger {
     pub(super) aborted: Option<Abort>,
     started: bool,
     finished: bool,
+    /// No server can be reached: nothing is submitted before this.
+    held: Option<Millis>,
 }
 
 impl Ledger {
@@ -179,13 +87,15 @@ impl Ledger {
             run: run.to_owned(),
             policy,
             tasks: vec![entry; tasks],
-            ready: (0..tasks).map(TaskIndex).collect(),
+            ready: (0_u64..).zip(0..tasks).map(|(turn, task)| (TaskIndex(task), Reverse(turn))).collect(),
+            turn: u64::try_from(tasks).unwrap_or(u64::MAX),
             waiting: PriorityQueue::new(),
             counts: Counts { tasks, ready: tasks, ..Counts::default() },
             manager: managed.then(Manager::default),
             aborted: None,
             started: false,
             finished: false,
+            held: None,
         }
     }
 
@@ -195,8 +105,16 @@ impl Ledger {
             Event::Start => self.start(),
             Event::Created { task, attempt, handle } => self.created(task, attempt, handle),
             Event::Ended { task, attempt, verdict } => self.ended(now, task, attempt, &verdict, effects),
+            Event::Vanished { task, attempt } => self.vanished(task, attempt, effects),
             Event::ManagerEnded(verdict) => self.manager_ended(now, &verdict, effects),
+            Event::ManagerVanished { attempt } => {
+                if let Some(manager) = &mut self.manager {
+                    manager.vanished(attempt);
+                }
+            }
             Event::Stop(why) => self.abort(why, effects),
+            Event::Unreachable { until } => self.held = Some(until),
+            Event::Reachable => self.held = None,
             Event::Tick => {}
         }
         self.go_on(now, effects);
@@ -210,7 +128,13 @@ impl Ledger {
         }
         let retry = self.waiting.peek().map(|(_, Reverse(at))| *at);
         let manager = self.manager.as_ref().and_then(|manager| manager.deadline(self.outstanding()));
-        retry.into_iter().chain(manager).min()
+        // What is due while nothing may be submitted waits for that.
+        let next = retry.into_iter().chain(manager).min();
+        match self.held {
+            Some(until) if self.counts.ready > 0 => Some(until),
+            Some(until) => next.map(|next| next.max(until)),
+            None => next,
+        }
     }
 
     /// How many tasks are where.
@@ -225,16 +149,31 @@ impl Ledger {
         self.tasks.get(index).map(|entry| entry.state)
     }
 
+    /// How often a task was tried, the present try included.
+    #[must_use]
+    pub fn attempts(&self, TaskIndex(index): TaskIndex) -> Option<u32> {
+        self.tasks.get(index).map(|entry| entry.attempts)
+    }
+
     /// Why the run ended early, if it did.
     #[must_use]
     pub const fn aborted(&self) -> Option<&Abort> {
         self.aborted.as_ref()
     }
 
-    /// The server's names for all jobs that are not answered: what is to be cancelled when the run ends early.
-    pub fn unanswered(&self) -> impl Iterator<Item = Bytes> + '_ {
-        let in_flight = self.tasks.iter().filter(|entry| entry.state == TaskState::InFlight);
-        in_flight.filter_map(|entry| entry.handle.clone())
+    /// The tasks that are submitted and not answered, and which try that is.
+    pub fn in_flight(&self) -> impl Iterator<Item = (TaskIndex, u32)> + '_ {
+        let tasks = (0..).map(TaskIndex).zip(&self.tasks);
+        tasks
+            .filter(|(_, entry)| entry.state == TaskState::InFlight)
+            .map(|(task, entry)| (task, entry.attempts))
+    }
+
+    /// Which manager task is submitted and not answered.
+    #[must_use]
+    pub fn manager_in_flight(&self) -> Option<u32> {
+        let manager = self.manager.as_ref()?;
+        (manager.state == ManagerState::InFlight).then_some(manager.attempts)
     }
 
     /// Tasks that are due and not over.
@@ -246,6 +185,7 @@ impl Ledger {
         self.started = true;
         self.finished = false;
         self.aborted = None;
+        self.held = None;
         self.ready.clear();
         for index in 0..self.tasks.len() {
             match self.tasks.get(index).map(|entry| entry.state) {
@@ -257,9 +197,9 @@ impl Ledger {
                     self.place(TaskIndex(index), TaskState::Ready);
                 }
                 Some(TaskState::Ended(OutcomeKind::Critical)) => {
-                    self.place(TaskIndex(index), TaskState::Ready)
+                    self.place(TaskIndex(index), TaskState::Ready);
                 }
-                Some(TaskState::Ready) => self.ready.push_back(TaskIndex(index)),
+                Some(TaskState::Ready) => self.line_up(TaskIndex(index)),
                 _ => {}
             }
         }
@@ -274,6 +214,17 @@ impl Ledger {
             && entry.attempts == attempt
         {
             entry.handle = Some(handle);
+        }
+    }
+
+    fn vanished(&mut self, task: TaskIndex, attempt: u32, effects: &mut Vec<Effect>) {
+        if let Some(entry) = self.tasks.get_mut(task.0)
+            && entry.state == TaskState::InFlight
+            && entry.attempts == attempt
+            && self.aborted.is_none()
+        {
+            entry.handle = None;
+            effects.push(Effect::Submit { task, attempt });
         }
     }
 
@@ -348,14 +299,19 @@ impl Ledger {
         {
             self.place(task, TaskState::Ready);
         }
+        if self.held.is_some_and(|until| until <= now) {
+            self.held = None;
+        }
         let outstanding = self.outstanding();
-        if let Some(manager) = &mut self.manager
+        if self.held.is_none()
+            && let Some(manager) = &mut self.manager
             && let Some(attempt) = manager.submit(now, outstanding)
         {
             effects.push(Effect::SubmitManager { attempt, tasks: outstanding });
         }
-        while self.counts.in_flight < self.policy.in_flight.max(1)
-            && let Some(task) = self.ready.front().copied()
+        while self.held.is_none()
+            && self.counts.in_flight < self.policy.in_flight.max(1)
+            && let Some(task) = self.ready.peek().map(|(task, _)| *task)
         {
             self.place(task, TaskState::InFlight);
             let Some(entry) = self.tasks.get_mut(task.0) else { continue };
@@ -376,20 +332,25 @@ impl Ledger {
         }
     }
 
-    /// Moves a task to its next place: the only way there is. [`Self::ready`] is left alone when a task is taken from its front.
+    /// Puts a task behind those that are ready.
+    fn line_up(&mut self, task: TaskIndex) {
+        self.ready.push(task, Reverse(self.turn));
+        self.turn = self.turn.saturating_add(1);
+    }
+
+    /// Moves a task to its next place: the only way there is.
     fn place(&mut self, task: TaskIndex, next: TaskState) {
         let Some(entry) = self.tasks.get_mut(task.0) else { return };
         let before = std::mem::replace(&mut entry.state, next);
         *self.counts.of(before) -= 1;
         *self.counts.of(next) += 1;
         match before {
-            TaskState::Ready if self.ready.front() == Some(&task) => drop(self.ready.pop_front()),
-            TaskState::Ready => self.ready.retain(|other| *other != task),
+            TaskState::Ready => drop(self.ready.remove(&task)),
             TaskState::Waiting(_) => drop(self.waiting.remove(&task)),
             TaskState::InFlight | TaskState::Ended(_) => {}
         }
         match next {
-            TaskState::Ready => self.ready.push_back(task),
+            TaskState::Ready => self.line_up(task),
             TaskState::Waiting(at) => drop(self.waiting.push(task, Reverse(at))),
             TaskState::InFlight | TaskState::Ended(_) => {}
         }
@@ -403,10 +364,9 @@ impl Ledger {
         let mut counted = Counts { tasks: self.tasks.len(), ..Counts::default() };
         for (index, entry) in self.tasks.iter().enumerate() {
             *counted.of(entry.state) += 1;
-            let listed = self.ready.iter().filter(|task| task.0 == index).count();
-            let wanted = usize::from(entry.state == TaskState::Ready);
-            if listed != wanted {
-                return Err(format!("task {index} is {:?} and {listed} times in the queue", entry.state));
+            let listed = self.ready.get_priority(&TaskIndex(index)).is_some();
+            if listed != (entry.state == TaskState::Ready) {
+                return Err(format!("task {index} is {:?}, in the queue: {listed}", entry.state));
             }
             let timer = self.waiting.get_priority(&TaskIndex(index)).map(|Reverse(at)| *at);
             let due = match entry.state {
@@ -444,3 +404,7 @@ impl Counts {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "tests/ledger.rs"]
+mod tests;

@@ -7,18 +7,23 @@
 //! The [`Ledger`] decides: a plain value, events in, effects out, time as an argument. The runner owns the sockets, the
 //! clock and the journal, and decides nothing.
 
+mod cancel;
+mod driver;
 mod journal;
 mod ledger;
 mod policy;
+mod record;
 mod report;
 mod runner;
+mod saved;
 mod task;
 mod verdict;
 
-pub use journal::Journal;
+pub use journal::{Journal, JournalError};
 pub use ledger::{Abort, Counts, Effect, Event, Ledger, ManagerState, Past, TaskIndex, TaskState};
 pub use policy::Policy;
 pub use report::{Durations, ManagerLine, Report, RunOutcome, TaskLine, Times};
 pub use runner::{ManagerSpec, RunError, RunEvent, RunSpec, run};
+pub use saved::Saved;
 pub use task::{RunTask, TaskError, read_tasks};
 pub use verdict::{MESSAGE_BYTES, OutcomeKind, Verdict};

@@ -1,20 +1,23 @@
 //! What is tried again, how often, and when.
 
 use super::verdict::OutcomeKind;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 /// What is tried again, how often, and when.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     /// Tries of a task in all, at least one (2, as the original: one retry).
     pub attempts: u32,
     /// Pause before the second try (30 s, as the original).
+    #[serde(rename = "delay_ms", with = "ms")]
     pub delay: Duration,
     /// What each further pause is longer by: 1 for pauses that are all the same (1).
     pub factor: f64,
     /// No pause is longer (1 h).
+    #[serde(rename = "longest_ms", with = "ms")]
     pub longest: Duration,
     /// The part of a pause that is left to chance, 0 to 1 (0). By a hash of run, task and try: no two runs agree, a resumed
     /// one agrees with itself.
@@ -24,6 +27,7 @@ pub struct Policy {
     /// Tasks that may wait for their outcome at once (1000), at least one.
     pub in_flight: usize,
     /// How long a manager has to answer when all tasks are over (30 s).
+    #[serde(rename = "manager_grace_ms", with = "ms")]
     pub manager_grace: Duration,
 }
 
@@ -59,6 +63,20 @@ impl Policy {
     #[must_use]
     pub fn tries_again(&self, kind: OutcomeKind, attempts: u32) -> bool {
         attempts < self.attempts && self.retry.contains(&kind) && OutcomeKind::RETRYABLE.contains(&kind)
+    }
+}
+
+/// Durations of a journal: whole milliseconds.
+mod ms {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::time::Duration;
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
     }
 }
 

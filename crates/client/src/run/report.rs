@@ -61,6 +61,18 @@ pub struct TaskLine {
     pub handle: Option<String>,
 }
 
+impl TaskLine {
+    /// The name of its outcome in [`Report::by_outcome`]: of one without, whether it was submitted.
+    #[must_use]
+    pub const fn outcome_name(&self) -> &'static str {
+        match self.outcome {
+            Some(kind) => kind.as_str(),
+            None if self.attempts == 0 => NOT_SUBMITTED,
+            None => UNANSWERED,
+        }
+    }
+}
+
 /// The manager in a report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManagerLine {
@@ -190,6 +202,11 @@ impl Ledger {
         report.slowest = self.slowest(tasks);
         report.outcome = self.outcome(&report, tasks);
         report
+    }
+
+    /// Where every one of `tasks` is, in their order. They are those the ledger was made for.
+    pub fn lines<'a>(&'a self, tasks: &'a [RunTask]) -> impl Iterator<Item = TaskLine> + 'a {
+        self.tasks.iter().zip(tasks).map(|(entry, task)| line(entry, task))
     }
 
     fn outcome(&self, report: &Report, tasks: &[RunTask]) -> RunOutcome {

@@ -1,8 +1,11 @@
 //! The tasks of a run, and how they are read.
 
+mod php_body;
+
 use conveyor_common::Priority;
-use conveyor_common::payload::{Content, TaskId};
+use conveyor_common::payload::{Codec, Content, TaskId};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, BufRead};
@@ -65,7 +68,7 @@ impl From<io::Error> for TaskError {
 struct Line {
     id: Option<TaskId>,
     #[serde(default)]
-    body: Option<serde_json::Value>,
+    body: Option<Box<RawValue>>,
     #[serde(default)]
     function: Option<String>,
     #[serde(default)]
@@ -80,13 +83,14 @@ enum Queue {
     Low,
 }
 
-/// Reads tasks, one JSON object a line: `{"id": 7, "body": "photo 17"}`, with `function` and `priority` (`normal` or `low`)
-/// where they differ from those of the run. A body that is no string is passed on as the JSON it is. Without `id` a task is
+/// Reads tasks of a run with `codec`, one JSON object a line: `{"id": 7, "body": "photo 17"}`, with `function` and `priority` (`normal` or `low`)
+/// where they differ from those of the run. A body that is no string is passed on as the JSON it is; with PHP's codec as the
+/// value it means, objects as arrays. Without `id` a task is
 /// called by its number, from 1. Empty lines are passed over.
 ///
 /// # Errors
 /// The first line that is no task, or has the id of an earlier one: nothing is to be submitted then.
-pub fn read_tasks(input: impl BufRead) -> Result<Vec<RunTask>, TaskError> {
+pub fn read_tasks(input: impl BufRead, codec: Codec) -> Result<Vec<RunTask>, TaskError> {
     let mut tasks = Vec::new();
     let mut seen: HashMap<TaskId, usize> = HashMap::new();
     for (index, line) in input.split(b'\n').enumerate() {
@@ -104,18 +108,25 @@ pub fn read_tasks(input: impl BufRead) -> Result<Vec<RunTask>, TaskError> {
         if let Some(earlier) = seen.insert(id.clone(), number) {
             return Err(wrong(format!("line {earlier} has the id {id} already")));
         }
-        let body = match body {
-            None | Some(serde_json::Value::Null) => String::new(),
-            Some(serde_json::Value::String(text)) => text,
-            Some(value) => value.to_string(),
-        };
+        let body = body_of(body.as_deref(), codec).map_err(|error| wrong(error.to_string()))?;
         let priority = priority.map(|queue| match queue {
             Queue::Normal => Priority::Normal,
             Queue::Low => Priority::Low,
         });
-        tasks.push(RunTask { id, body: Content::from(body.as_str()), function, priority });
+        tasks.push(RunTask { id, body, function, priority });
     }
     Ok(tasks)
+}
+
+/// The body of a line, as it is written there.
+fn body_of(body: Option<&RawValue>, codec: Codec) -> serde_json::Result<Content> {
+    let text = body.map_or("null", RawValue::get);
+    match text.as_bytes().first() {
+        Some(b'n') => Ok(Content::from("")),
+        Some(b'"') => serde_json::from_str::<String>(text).map(|text| Content::from(text.as_str())),
+        _ if codec == Codec::Php => php_body::read(text).map(Content::from),
+        _ => Ok(Content::from(text)),
+    }
 }
 
 #[cfg(test)]
@@ -123,7 +134,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Vec<RunTask>, String> {
-        read_tasks(text.as_bytes()).map_err(|error| error.to_string())
+        read_tasks(text.as_bytes(), Codec::Json).map_err(|error| error.to_string())
     }
 
     #[test]

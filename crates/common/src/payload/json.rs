@@ -9,6 +9,7 @@ use super::{
 };
 use bytes::Bytes;
 use serde::de::Error as _;
+use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 #[derive(Serialize, Deserialize)]
@@ -175,6 +176,22 @@ impl Serialize for TaskId {
 impl<'de> Deserialize<'de> for TaskId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         from_id(Id::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// For what is written and read again on one machine: a content has to fit into memory, and no more.
+const UNLIMITED: Limits = Limits { bytes: usize::MAX, values: usize::MAX, levels: Limits::MOST_LEVELS };
+
+impl Serialize for Content {
+    /// As it stands in a JSON payload.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        to_body(self, &UNLIMITED).map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        from_body(Body::deserialize(deserializer)?, &UNLIMITED).map_err(D::Error::custom)
     }
 }
 

@@ -23,6 +23,8 @@ pub(in crate::run) struct Manager {
     pub(in crate::run) state: ManagerState,
     /// Manager tasks so far.
     pub(in crate::run) attempts: u32,
+    /// The next one is the last one once more: nobody has answered it, and it does not run.
+    same: bool,
     /// Those that failed, since one was of use.
     failures: u32,
     pub(in crate::run) last: Option<OutcomeKind>,
@@ -36,6 +38,7 @@ impl Default for Manager {
         Self {
             state: ManagerState::Idle(Millis::default()),
             attempts: 0,
+            same: false,
             failures: 0,
             last: None,
             message: None,
@@ -45,11 +48,20 @@ impl Default for Manager {
 }
 
 impl Manager {
-    /// The run begins, or goes on with a new client: whoever answered the old one is forgotten.
+    /// The run begins, or goes on with a new client: what was not answered is submitted again, as the same task.
     pub(super) const fn start(&mut self) {
+        self.vanished(self.attempts);
         self.state = ManagerState::Idle(Millis(0));
         self.failures = 0;
         self.patience = None;
+    }
+
+    /// Its job is not there any more: if it is needed, the same task is submitted again.
+    pub(super) const fn vanished(&mut self, attempt: u32) {
+        if matches!(self.state, ManagerState::InFlight) && self.attempts == attempt {
+            self.state = ManagerState::Idle(Millis(0));
+            self.same = true;
+        }
     }
 
     /// The number of the manager task to be submitted now, if one is.
@@ -57,12 +69,22 @@ impl Manager {
         match self.state {
             ManagerState::Idle(not_before) if outstanding > 0 && not_before <= now => {
                 self.state = ManagerState::InFlight;
-                self.attempts = self.attempts.saturating_add(1);
+                if !std::mem::take(&mut self.same) {
+                    self.attempts = self.attempts.saturating_add(1);
+                }
                 self.patience = None;
                 Some(self.attempts)
             }
             _ => None,
         }
+    }
+
+    /// It was submitted, says the journal.
+    pub(super) const fn restore_submitted(&mut self, attempt: u32) {
+        self.state = ManagerState::InFlight;
+        self.attempts = attempt;
+        self.same = false;
+        self.patience = None;
     }
 
     /// It is over. Some when the run has to end, with the reason.

@@ -1,0 +1,89 @@
+//! `conveyor.toml`: one file for everything that Conveyor runs. Every part reads its own tables.
+
+mod client;
+mod error;
+pub(crate) mod values;
+
+pub(crate) use client::{ClientTable, Endpoints, ManagerTable, Tasks};
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Variable with the path of the file.
+pub(crate) const CONFIG_VARIABLE: &str = "CONVEYOR_CONFIG";
+
+/// The file that is read when none is named, if it is there.
+const DEFAULT: &str = "conveyor.toml";
+
+/// What the file says.
+#[derive(Debug, Default)]
+pub(crate) struct Config {
+    /// Where it is; none when there is none.
+    path: Option<PathBuf>,
+    clients: BTreeMap<String, ClientTable>,
+}
+
+/// The whole file. Tables of other parts are let be.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    #[serde(default)]
+    client: BTreeMap<String, ClientTable>,
+    #[serde(default, rename = "schedule")]
+    _schedule: toml::Table,
+    #[serde(default, rename = "performer")]
+    _performer: toml::Table,
+    #[serde(default, rename = "server")]
+    _server: toml::Table,
+}
+
+impl Config {
+    /// Reads the file: the one that is named, or `conveyor.toml` here if there is one.
+    ///
+    /// # Errors
+    /// One that is named is not there, or there is something wrong in it: file, line, and what to write instead.
+    pub(crate) fn load(named: Option<&Path>) -> Result<Self, String> {
+        let path = named.unwrap_or(Path::new(DEFAULT));
+        match fs::read_to_string(path) {
+            Ok(text) => Self::read(path, &text),
+            Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        }
+    }
+
+    fn read(path: &Path, text: &str) -> Result<Self, String> {
+        let document: Document = toml::from_str(text).map_err(|error| error::in_words(path, text, &error))?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let clients = document.client.into_iter();
+        let clients = clients.map(|(name, table)| (name, table.relative_to(directory))).collect();
+        Ok(Self { path: Some(path.to_owned()), clients })
+    }
+
+    /// The table `[client.NAME]`, if there is one.
+    pub(crate) fn client(&self, name: &str) -> Option<ClientTable> {
+        self.clients.get(name).cloned()
+    }
+
+    /// Why there is none, and what to do.
+    pub(crate) fn no_client(&self, name: &str) -> String {
+        let Some(path) = &self.path else {
+            return format!(
+                "there is no conveyor.toml here: write one with a table [client.{name}], name it with --config, or give \
+                 --function and --tasks"
+            );
+        };
+        let path = path.display();
+        match error::nearest(name, self.clients.keys().map(String::as_str)) {
+            Some(near) => format!("{path} has no table [client.{name}]: did you mean {near}?"),
+            None => {
+                format!("{path} has no table [client.{name}]: write one, or give --function and --tasks")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
