@@ -1,6 +1,7 @@
 //! The tables `[client.NAME]`: what `conveyor client run NAME` runs.
 
 use super::values::{Mode, Scope, de};
+use crate::sinks::{Attention, Notify};
 use conveyor_client::Priority;
 use conveyor_client::payload::Codec;
 use conveyor_client::run::OutcomeKind;
@@ -51,11 +52,9 @@ pub(crate) struct ClientTable {
     #[serde(default, deserialize_with = "de::count::<_, 0, 1_000_000>")]
     pub(crate) keep: Option<u32>,
     pub(crate) manager: Option<ManagerTable>,
-    /// For those who are told how a run went.
-    #[serde(default, rename = "attention")]
-    pub(crate) _attention: Option<toml::Value>,
-    #[serde(default, rename = "notify")]
-    pub(crate) _notify: Vec<toml::Table>,
+    pub(crate) attention: Option<Attention>,
+    #[serde(default)]
+    pub(crate) notify: Vec<Notify>,
 }
 
 /// Where tasks come from.
@@ -123,8 +122,8 @@ impl ClientTable {
             endpoints: self.endpoints.or(below.endpoints),
             keep: self.keep.or(below.keep),
             manager,
-            _attention: self._attention.or(below._attention),
-            _notify: if self._notify.is_empty() { below._notify } else { self._notify },
+            attention: self.attention.or(below.attention),
+            notify: if self.notify.is_empty() { below.notify } else { self.notify },
         }
     }
 
@@ -135,6 +134,7 @@ impl ClientTable {
             Some(Tasks::Command { directory, .. }) => *directory = base.to_owned(),
             _ => {}
         }
+        self.notify.iter_mut().for_each(|notify| notify.relative_to(base));
         self
     }
 }

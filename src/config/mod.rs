@@ -6,6 +6,7 @@ pub(crate) mod values;
 
 pub(crate) use client::{ClientTable, Endpoints, ManagerTable, Tasks};
 
+use crate::schedules::config::{self as schedules, Schedule, What};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,6 +25,7 @@ pub(crate) struct Config {
     /// Where it is; none when there is none.
     path: Option<PathBuf>,
     clients: BTreeMap<String, ClientTable>,
+    schedules: Vec<Schedule>,
 }
 
 /// The whole file. Tables of other parts are let be.
@@ -32,8 +34,8 @@ pub(crate) struct Config {
 struct Document {
     #[serde(default)]
     client: BTreeMap<String, ClientTable>,
-    #[serde(default, rename = "schedule")]
-    _schedule: toml::Table,
+    #[serde(default)]
+    schedule: toml::Table,
     #[serde(default, rename = "performer")]
     _performer: toml::Table,
     #[serde(default, rename = "server")]
@@ -59,7 +61,29 @@ impl Config {
         let directory = path.parent().unwrap_or(Path::new(""));
         let clients = document.client.into_iter();
         let clients = clients.map(|(name, table)| (name, table.relative_to(directory))).collect();
-        Ok(Self { path: Some(path.to_owned()), clients })
+        let schedules =
+            schedules::parse(&document.schedule).map_err(|error| format!("{}: {error}", path.display()))?;
+        let config = Self { path: Some(path.to_owned()), clients, schedules };
+        config.check_runs()?;
+        Ok(config)
+    }
+
+    /// What schedules start must be there.
+    fn check_runs(&self) -> Result<(), String> {
+        for schedule in &self.schedules {
+            if let What::Run(name) = &schedule.what
+                && !self.clients.contains_key(name)
+            {
+                let no_client = self.no_client(name);
+                return Err(format!("schedule.{}.run: {no_client}", schedule.plan.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// The schedules, by name.
+    pub(crate) fn into_schedules(self) -> Vec<Schedule> {
+        self.schedules
     }
 
     /// The table `[client.NAME]`, if there is one.

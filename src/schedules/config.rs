@@ -1,5 +1,6 @@
 //! The tables `[schedule.NAME]` of a configuration file.
 
+use crate::config::Config;
 use crate::duration;
 use conveyor_client::Priority;
 use conveyor_client::schedule::{Missed, Overlap, Plan, Timetable};
@@ -99,21 +100,12 @@ pub(crate) struct PlainJob {
     pub(crate) servers: Vec<String>,
 }
 
-/// The schedules of a configuration file; other tables are not looked at.
+/// The schedules of a configuration file.
 ///
 /// # Errors
 /// Names file and key, and says what to write.
 pub(crate) fn read(file: &Path) -> Result<Vec<Schedule>, String> {
-    let shown = file.display();
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| format!("{shown}: {error}: name another file with --config FILE"))?;
-    let table: toml::Table = text.parse().map_err(|error| format!("{shown}: {error}"))?;
-    let schedules = match table.get("schedule") {
-        None => Ok(Vec::new()),
-        Some(toml::Value::Table(schedules)) => parse(schedules),
-        Some(_) => Err("schedule: write [schedule.NAME] and its keys below".to_owned()),
-    };
-    schedules.map_err(|error| format!("{shown}: {error}"))
+    Ok(Config::load(Some(file))?.into_schedules())
 }
 
 /// The schedules of the table `schedule`, by name.

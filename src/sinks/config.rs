@@ -4,7 +4,7 @@ use super::{Sink, command, log, mail, webhook};
 use serde::Deserialize;
 use serde::de::Error;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Which of the log and mail sinks are used; all others are in any case.
@@ -76,7 +76,7 @@ impl When {
 }
 
 /// One entry of `notify`.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "sink", rename_all = "lowercase")]
 pub(crate) enum Notify {
     Log(Log),
@@ -90,7 +90,7 @@ const fn timeout_s() -> u32 {
     30
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Log {
     #[serde(default)]
@@ -101,7 +101,7 @@ pub(crate) struct Log {
     pub(super) file: Option<PathBuf>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Mail {
     #[serde(default)]
@@ -128,7 +128,7 @@ fn sendmail() -> String {
     "sendmail".to_owned()
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Webhook {
     #[serde(default)]
@@ -156,7 +156,7 @@ const fn retry_delay_ms() -> u32 {
     500
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Command {
     #[serde(default)]
@@ -168,6 +168,19 @@ pub(crate) struct Command {
 }
 
 impl Notify {
+    /// Files of a configuration file are seen from its directory.
+    pub(crate) fn relative_to(&mut self, base: &Path) {
+        let files = match self {
+            Self::Log(log) => [log.file.as_mut(), None],
+            Self::Mail(mail) => [mail.ca.as_mut(), mail.password_file.as_mut()],
+            Self::Webhook(webhook) => [webhook.ca.as_mut(), None],
+            Self::Command(_) => [None, None],
+        };
+        for file in files.into_iter().flatten() {
+            *file = base.join(&*file);
+        }
+    }
+
     pub(super) fn terms(&self) -> (When, Duration) {
         let (when, seconds) = match self {
             Self::Log(log) => (log.on, log.timeout_s),

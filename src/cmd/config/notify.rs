@@ -1,8 +1,8 @@
 //! `conveyor config test-notify`: do the mails and webhooks of a client arrive?
 
-use crate::sinks::{Attention, Notice, Notify, Sinks};
+use crate::config::Config;
+use crate::sinks::{Notice, Sinks};
 use clap::ValueEnum;
-use serde::Deserialize;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,14 +24,6 @@ pub(super) struct Args {
 enum Outcome {
     Failure,
     Success,
-}
-
-/// What is of interest here in the table of a client.
-#[derive(Debug, Deserialize)]
-struct Client {
-    attention: Option<Attention>,
-    #[serde(default)]
-    notify: Vec<Notify>,
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
@@ -61,18 +53,9 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn read(file: &Path, name: &str) -> Result<Sinks, String> {
-    let shown = file.display();
-    let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
-    let table: toml::Table = text.parse().map_err(|error| format!("{shown}: {error}"))?;
-    let clients = table.get("client").and_then(toml::Value::as_table);
-    let client = clients.and_then(|clients| clients.get(name)).ok_or_else(|| {
-        let names: Vec<&str> = clients.into_iter().flat_map(toml::Table::keys).map(String::as_str).collect();
-        let known = if names.is_empty() { "no client".to_owned() } else { names.join(", ") };
-        format!("{shown} has no [client.{name}]; it has {known}")
-    })?;
-    let wrong = |why: String| format!("{shown}, [client.{name}]: {why}");
-    let client: Client =
-        client.clone().try_into().map_err(|error: toml::de::Error| wrong(error.message().to_owned()))?;
+    let config = Config::load(Some(file))?;
+    let client = config.client(name).ok_or_else(|| config.no_client(name))?;
+    let wrong = |why: String| format!("{}, [client.{name}]: {why}", file.display());
     if client.notify.is_empty() {
         return Err(wrong("there is no notify entry, so that nobody would be told".to_owned()));
     }

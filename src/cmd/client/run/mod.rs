@@ -17,6 +17,7 @@ mod progress;
 mod resume;
 mod signals;
 mod tasks;
+mod tell;
 mod watch;
 
 use crate::config::Tasks;
@@ -68,7 +69,12 @@ async fn start(args: &Run) -> ExitCode {
     };
     match ended {
         Ok(code) => code,
-        Err(failure) => failure.told(&args.name),
+        Err(failure) => {
+            if let (Some(message), false) = (failure.reason(), args.dry_run) {
+                tell::of_failure(&plan, message).await;
+            }
+            failure.told(&args.name)
+        }
     }
 }
 
@@ -155,6 +161,7 @@ async fn locked(
         eprintln!("{}: cannot remove old journals: {error}", plan.name);
     }
     conclude(args, &report, &path);
+    tell::of_report(plan, &report, args.quiet).await;
     if let Err(error) = written
         && error.kind() != io::ErrorKind::BrokenPipe
     {

@@ -26,6 +26,14 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// Why, if somebody has to do something about it: neither a signal nor another run needs a notice.
+    pub(super) fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Usage(message) | Self::Unreachable(message) | Self::Other(message) => Some(message),
+            Self::Busy(_) | Self::Signal(_) => None,
+        }
+    }
+
     /// Says so.
     pub(super) fn told(self, name: &str) -> ExitCode {
         let (message, code) = match self {

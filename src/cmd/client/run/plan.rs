@@ -5,6 +5,7 @@ use super::endpoints::Endpoints;
 use super::manager::Manager;
 use crate::config::values::{Mode, Scope};
 use crate::config::{ClientTable, Config, Endpoints as Addresses, ManagerTable, Tasks};
+use crate::sinks::Sinks;
 use crate::state;
 use conveyor_client::payload::{Codec, Limits};
 use conveyor_client::run::{Policy, RunSpec, RunTask, Saved};
@@ -41,6 +42,8 @@ pub(super) struct Plan {
     pub(super) endpoints: Addresses,
     pub(super) keep: usize,
     pub(super) manager: Option<Manager>,
+    /// Who is told how it went.
+    pub(super) sinks: Arc<Sinks>,
     /// What is not asked for and true all the same.
     pub(super) notes: Vec<String>,
     /// What was said, for a run that is gone on with.
@@ -62,6 +65,8 @@ impl Plan {
             return Err(config.no_client(&args.name));
         }
         let manager = said.manager.take().map(manager).transpose()?;
+        let sinks = Sinks::from_config(said.attention, &said.notify)
+            .map_err(|why| format!("[client.{}]: {why}", args.name))?;
         let endpoints = said.endpoints.take().unwrap_or(Addresses::Dynamic);
         let (mut mode, scope) = (said.mode.unwrap_or_default(), said.scope.unwrap_or_default());
         let mut notes = Vec::new();
@@ -88,6 +93,7 @@ impl Plan {
             endpoints,
             keep: said.keep.unwrap_or(KEEP) as usize,
             manager,
+            sinks: Arc::new(sinks),
             notes,
             said,
         })
@@ -145,7 +151,7 @@ impl Plan {
             policy: self.policy(Policy::default()),
             task_timeout: self.said.task_timeout,
             run_timeout: self.said.run_timeout,
-            manager: self.manager.as_ref().map(|manager| manager.spec(run, endpoints)),
+            manager: self.manager.as_ref().map(|manager| manager.spec(run, self.codec, endpoints)),
         }
     }
 
@@ -165,7 +171,7 @@ impl Plan {
             }
             (Some(function), Some(manager)) => {
                 let manager = Manager { function: function.clone(), ..manager.clone() };
-                Some(manager.spec(&saved.run, endpoints))
+                Some(manager.spec(&saved.run, saved.codec, endpoints))
             }
         };
         Ok(RunSpec {
