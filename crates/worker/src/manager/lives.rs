@@ -4,13 +4,12 @@ use super::Manager;
 use super::effect::{About, Effect, Note, State, What};
 use super::event::{Exit, GroupId, Slot};
 use super::slots::{Performer, Reason};
-use conveyor_common::Millis;
 
 impl Manager {
     pub(super) fn spawn_failed(&mut self, slot: Slot, why: &str, effects: &mut Vec<Effect>) {
         if let Some(performer) = self.bury(slot, effects) {
             let how = format!("its command cannot be started: {why}");
-            self.crashed(&performer, performer.born, &how, effects);
+            self.crashed(&performer, true, &how, effects);
         }
     }
 
@@ -28,9 +27,7 @@ impl Manager {
         }
         match performer.ending {
             // It had its time, and a new one may do no better.
-            Some(reason @ Reason::NoHello) => {
-                self.crashed(&performer, performer.born, reason.words(), effects)
-            }
+            Some(reason @ Reason::NoHello) => self.crashed(&performer, true, reason.words(), effects),
             Some(_) => {}
             None => {
                 let life = self.now.since(performer.born);
@@ -38,7 +35,7 @@ impl Manager {
                 if well && (life >= starts_ms || performer.has_served()) {
                     self.came_to_a_good_end(&performer);
                 } else {
-                    self.crashed(&performer, performer.born, &how.to_string(), effects);
+                    self.crashed(&performer, false, &how.to_string(), effects);
                 }
             }
         }
@@ -58,12 +55,12 @@ impl Manager {
         }
     }
 
-    fn crashed(&mut self, performer: &Performer, born: Millis, how: &str, effects: &mut Vec<Effect>) {
+    fn crashed(&mut self, performer: &Performer, early: bool, how: &str, effects: &mut Vec<Effect>) {
         let slot = performer.slot;
         let note = |about, what, why| Effect::Note(Note { about, what, why });
         effects.push(note(About::Performer(slot), What::Crashed, how.to_owned()));
         let Some(crew) = self.crews.get_mut(&slot.group) else { return };
-        if crew.retry.crashed(self.now, born, &crew.group.retry, how) {
+        if crew.retry.crashed(self.now, performer.born, early, &crew.group.retry, how) {
             let why = crew.retry.given_up().cloned().unwrap_or_default();
             effects.push(note(About::Group(slot.group), What::GivenUp, why));
         }

@@ -56,10 +56,18 @@ pub(super) struct Retry {
 }
 
 impl Retry {
-    /// A performer started at `born` has crashed. Returns whether the group is given up now.
-    pub(super) fn crashed(&mut self, now: Millis, born: Millis, settings: &Settings, how: &str) -> bool {
+    /// A performer started at `born` has crashed; `early` says that it never got through its start. Returns whether the group
+    /// is given up now.
+    pub(super) fn crashed(
+        &mut self,
+        now: Millis,
+        born: Millis,
+        early: bool,
+        settings: &Settings,
+        how: &str,
+    ) -> bool {
         self.owed = self.owed.saturating_add(1);
-        let early = now.since(born) < settings.healthy_ms;
+        let early = early || now.since(born) < settings.healthy_ms;
         // Those that crash together are one crash.
         let again = self.row.back().is_none_or(|last| born >= *last);
         if !early || !again || self.given_up.is_some() {
