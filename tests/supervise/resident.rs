@@ -396,3 +396,75 @@ fn a_stop_between_a_start_and_its_process_ends_the_process_when_it_is_there() {
     manager.handle(bench.now, Event::Spawned { slot, pid: 7 }, &mut effects);
     assert!(effects.contains(&Effect::Signal { slot, signal: Signal::Kill }));
 }
+
+#[test]
+fn performers_that_crash_together_are_one_crash() {
+    let mut bench = Bench::resident(quick(), vec![group("mail", 5)]);
+    for slot in bench.slots() {
+        bench.exit(slot, Exit::Signal(11));
+    }
+    assert_eq!(bench.manager.groups()[0].crashes, 1);
+    bench.wait(1000);
+    assert_eq!(bench.slots().len(), 1, "one is tried");
+    bench.wait(9999);
+    assert_eq!(bench.slots().len(), 1);
+    bench.wait(1);
+    assert_eq!(bench.slots().len(), 5, "and the others follow when it has lived");
+}
+
+#[test]
+fn many_that_crash_after_a_long_life_are_replaced_ten_a_minute() {
+    let mut bench = Bench::resident(quick(), vec![group("mail", 25)]);
+    bench.wait(3_600_000);
+    for slot in bench.slots() {
+        bench.exit(slot, Exit::Signal(9));
+    }
+    for wanted in [10, 20, 25] {
+        assert_eq!(bench.slots().len(), wanted);
+        bench.wait(60_000);
+    }
+}
+
+#[test]
+fn who_pauses_with_a_job_goes_on_to_end_it_when_it_is_to_leave() {
+    let mut bench = Bench::resident(quick(), vec![group("mail", 1)]);
+    let slot = bench.slots()[0];
+    bench.send(Event::JobStarted { slot });
+    bench.pause(slot);
+    bench.command(Command::Drain(Target::All));
+    assert_eq!(bench.told(slot).first().map(|told| told.0), Some(Order::Resume));
+    bench.ack(slot);
+    bench.command(Command::Pause(Target::All));
+    assert_eq!(bench.state(slot), State::Ready, "a pause would keep it here for ever");
+    bench.send(Event::JobEnded { slot, ok: true });
+    assert_eq!(bench.state(slot), State::Ending(Stage::Asked));
+}
+
+#[test]
+fn a_group_that_comes_back_while_its_performers_end_is_there_again() {
+    let mut bench = Bench::resident(quick(), vec![group("mail", 1)]);
+    let old = bench.slots()[0];
+    bench.command(Command::Reload(Vec::new()));
+    assert_eq!(bench.state(old), State::Ending(Stage::Asked));
+    bench.command(Command::Reload(vec![group("mail", 1)]));
+    bench.exit(old, Exit::Code(0));
+    assert_eq!(bench.slots().len(), 1);
+    assert_eq!(bench.manager.group_named("mail"), Some(FIRST));
+}
+
+#[test]
+fn who_does_not_answer_a_ping_is_noted_once_and_left_alone() {
+    let mut bench = Bench::resident(quick(), vec![Group { ping_ms: Some(10_000), ..group("mail", 1) }]);
+    let slot = bench.slots()[0];
+    bench.wait(10_000);
+    assert_eq!(bench.told(slot), [(Order::Ping, 1)]);
+    bench.ack(slot);
+    bench.wait(10_000);
+    assert_eq!((bench.told(slot), bench.noted(What::Silent).len()), (vec![(Order::Ping, 2)], 0));
+    bench.wait(60_000);
+    assert_eq!((bench.told(slot).len(), bench.noted(What::Silent).len()), (0, 1));
+    assert!(bench.manager.performers()[0].silent);
+    bench.send(Event::Acked { slot, sequence: 2 });
+    assert!(!bench.manager.performers()[0].silent);
+    assert_eq!(bench.state(slot), State::Ready);
+}

@@ -6,8 +6,8 @@ use crate::rng::Rng;
 use conveyor_common::Millis;
 use conveyor_worker::manager::load::{AdaptiveSettings, LegacySettings, Pressure, Process, Snapshot};
 use conveyor_worker::manager::{
-    Command, Effect, Event, Exit, Group, GroupId, Manager, Order, Outcome, PauseBy, Policy, Settings, Signal,
-    Slot, State, Stop, Target, Task,
+    Command, Effect, Event, Exit, Group, GroupId, Manager, Order, Outcome, PauseBy, PerformerStatus, Policy,
+    Settings, Signal, Slot, State, Stop, Target, Task,
 };
 use std::collections::BTreeMap;
 
@@ -126,6 +126,7 @@ fn random_group(rng: &mut Rng, number: usize) -> Group {
     group.lifetime_ms = rng.chance(30).then(|| 20_000 + rng.below(60_000) as u64);
     group.splay_ms = rng.below(10_000) as u64;
     group.most_jobs = rng.chance(30).then(|| 1 + rng.below(5) as u32);
+    group.ping_ms = rng.chance(30).then_some(7000);
     group.least_ready = rng.below(3) as u32;
     group.retry.most = 1 + rng.below(6) as u32;
     group
@@ -304,12 +305,22 @@ impl World {
         }
         let mut effects = Vec::new();
         self.manager.handle(self.now, event, &mut effects);
+        let mut started = false;
         for effect in effects {
             if self.traced {
                 println!("    {effect:?}");
             }
+            started |= matches!(effect, Effect::Spawn { .. });
             self.observer.effect(self.now, &effect);
             self.obey(&effect);
+        }
+        let renews = self.manager.performers().iter().any(|performer| performer.outdated);
+        for group in self.manager.groups().iter().filter(|_| started) {
+            let here = |performer: &&PerformerStatus| performer.slot.group == group.id;
+            let newest = self.manager.performers().iter().filter(here).map(|one| one.slot.generation).max();
+            let all = self.manager.performers().iter().map(|one| one.slot.generation).max();
+            let limit = group.wanted + u32::from(renews);
+            assert!(newest != all || group.live <= limit, "one too many was started: {group:?}");
         }
         self.observer.agrees(&self.manager);
         self.observer.pace(self.settings.burst as usize, self.settings.start_every_ms);
@@ -544,7 +555,7 @@ impl World {
             |slot: &Slot| self.manager.group(slot.group).map_or(0, |group| group.ack_ms + group.grace_ms);
         let longest = self.processes.keys().map(grace).max().unwrap_or_default();
         let stop = if self.rng.chance(50) { Stop::Graceful } else { Stop::Now };
-        for process in self.processes.values_mut().filter(|_| self.seed % 3 == 0) {
+        for process in self.processes.values_mut().filter(|_| self.seed.is_multiple_of(3)) {
             (process.obeys_term, process.obeys_orders) = (false, false);
         }
         self.observer.stopped.get_or_insert(self.now);

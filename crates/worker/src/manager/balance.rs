@@ -6,7 +6,6 @@ use super::permit::Blocked;
 use super::slots::{Out, Performer, Reason};
 use super::timers::Timer;
 use super::{Crew, Manager};
-use conveyor_common::Millis;
 
 /// Performers of a group.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,8 +20,8 @@ pub(super) struct Count {
     outdated: u32,
     /// Staying, not to be replaced, and not through with their start.
     coming: u32,
-    /// When the youngest was started.
-    newest: Option<Millis>,
+    /// The generation of the youngest.
+    newest: Option<u64>,
 }
 
 impl Manager {
@@ -36,7 +35,7 @@ impl Manager {
         let mut count = Count::default();
         for performer in self.of_group(id) {
             count.live += 1;
-            count.newest = count.newest.max(Some(performer.born));
+            count.newest = count.newest.max(Some(performer.slot.generation));
             if performer.stays() {
                 count.staying += 1;
                 count.up += u32::from(performer.is_up());

@@ -16,7 +16,7 @@ impl Manager {
         self.check_numbers()?;
         for timer in self.timers.iter() {
             let lost = match timer {
-                Timer::Stage(slot) | Timer::Lifetime(slot) | Timer::Healthy(slot) => {
+                Timer::Stage(slot) | Timer::Lifetime(slot) | Timer::Healthy(slot) | Timer::Ping(slot) => {
                     !self.performers.contains_key(&slot)
                 }
                 Timer::Retry(_) | Timer::Patience(_) | Timer::Sensors | Timer::Pace => false,

@@ -4,7 +4,8 @@ use super::group::Group;
 use super::load::Snapshot;
 use std::fmt;
 
-/// A group, as the manager numbers it. Stays with the name of the group for as long as the manager lives.
+/// A group, as the manager numbers it, in the order in which it hears of them. A group that is in the settings again after it
+/// was gone has a new number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub u16);
 

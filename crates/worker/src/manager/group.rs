@@ -27,6 +27,9 @@ pub struct Group {
     pub ack_ms: u64,
     /// Time to end in, before SIGKILL, in milliseconds (30 000).
     pub grace_ms: u64,
+    /// How often a performer is asked whether it is still there, in milliseconds (never). Who does not answer until the next
+    /// time is noted; nothing else follows, since a long job may be the reason.
+    pub ping_ms: Option<u64>,
     /// How it is paused.
     pub pause: PauseBy,
     /// How long a performer is kept, in milliseconds (for ever). It ends between jobs, if it reports jobs.
@@ -66,6 +69,7 @@ impl Group {
             starts_ms: 1000,
             ack_ms: 1000,
             grace_ms: 30_000,
+            ping_ms: None,
             pause: PauseBy::Telling,
             lifetime_ms: None,
             splay_ms: 0,

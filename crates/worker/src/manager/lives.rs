@@ -51,7 +51,7 @@ impl Manager {
 
     fn came_to_a_good_end(&mut self, performer: &Performer) {
         if let Some(crew) = self.crews.get_mut(&performer.slot.group) {
-            crew.retry.lived(performer.born);
+            crew.retry.lived(performer.slot.generation);
         }
     }
 
@@ -60,7 +60,9 @@ impl Manager {
         let note = |about, what, why| Effect::Note(Note { about, what, why });
         effects.push(note(About::Performer(slot), What::Crashed, how.to_owned()));
         let Some(crew) = self.crews.get_mut(&slot.group) else { return };
-        if crew.retry.crashed(self.now, performer.born, early, &crew.group.retry, how) {
+        let settings = &crew.group.retry;
+        let early = early || self.now.since(performer.born) < settings.healthy_ms;
+        if crew.retry.crashed(self.now, (slot.generation, self.generation), early, settings, how) {
             let why = crew.retry.given_up().cloned().unwrap_or_default();
             effects.push(note(About::Group(slot.group), What::GivenUp, why));
         }
@@ -69,9 +71,8 @@ impl Manager {
     /// A performer has lived for a while: its group can start.
     pub(super) fn has_lived(&mut self, slot: Slot) {
         let Some(performer) = self.performers.get(&slot) else { return };
-        let born = performer.born;
         if let Some(crew) = self.crews.get_mut(&slot.group).filter(|_| performer.is_up()) {
-            crew.retry.lived(born);
+            crew.retry.lived(slot.generation);
         }
     }
 

@@ -209,6 +209,9 @@ impl Manager {
             // In a batch a performer has one task, and ends when it is done.
             Timer::Lifetime(slot) if self.batch.is_none() => self.leave(slot, Reason::Lifetime, effects),
             Timer::Healthy(slot) => self.has_lived(slot),
+            Timer::Ping(slot) => {
+                self.with(slot, |performer, now, group, out| performer.ping(now, group, out), effects);
+            }
             Timer::Patience(group) => self.lose_patience(group, effects),
             Timer::Sensors => self.look_at_sensors(effects),
             // Something may be started: see what follows every event.

@@ -115,7 +115,6 @@ impl Permits {
     /// Nothing could be measured.
     pub(super) fn unknown(&mut self, why: String) {
         self.failed = Some(why);
-        self.left = 0;
     }
 
     /// When somebody has to look at the sensors again.

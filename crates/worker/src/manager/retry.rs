@@ -43,8 +43,8 @@ impl Default for Settings {
 /// What a group's performers have done to themselves.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Retry {
-    /// Crashes in a row, each of a performer that was started after the one before.
-    row: VecDeque<Millis>,
+    /// Crashes in a row, each of a performer that was started after the one before: when, and the manager's starts until then.
+    row: VecDeque<(Millis, u64)>,
     /// Nothing is started before.
     until: Millis,
     /// Crashed performers that are not replaced yet.
@@ -56,25 +56,24 @@ pub(super) struct Retry {
 }
 
 impl Retry {
-    /// A performer started at `born` has crashed; `early` says that it never got through its start. Returns whether the group
-    /// is given up now.
+    /// A performer has crashed, the `generation`th that was started of `all`. `early` says that it has not got through its start,
+    /// or has not lived for long. Returns whether the group is given up now.
     pub(super) fn crashed(
         &mut self,
         now: Millis,
-        born: Millis,
+        (generation, all): (u64, u64),
         early: bool,
         settings: &Settings,
         how: &str,
     ) -> bool {
         self.owed = self.owed.saturating_add(1);
-        let early = early || now.since(born) < settings.healthy_ms;
         // Those that crash together are one crash.
-        let again = self.row.back().is_none_or(|last| born >= *last);
+        let again = self.row.back().is_none_or(|(_, last)| generation > *last);
         if !early || !again || self.given_up.is_some() {
             return false;
         }
-        self.row.push_back(now);
-        while self.row.front().is_some_and(|at| now.since(*at) > settings.window_ms) {
+        self.row.push_back((now, all));
+        while self.row.front().is_some_and(|(at, _)| now.since(*at) > settings.window_ms) {
             self.row.pop_front();
         }
         let doublings = u32::try_from(self.row.len().saturating_sub(1)).unwrap_or(u32::MAX).min(20);
@@ -87,9 +86,9 @@ impl Retry {
         self.given_up.is_some()
     }
 
-    /// A performer started at `born` has lived long enough, or has come to a good end.
-    pub(super) fn lived(&mut self, born: Millis) {
-        if self.row.back().is_none_or(|last| born >= *last) {
+    /// The `generation`th performer has lived long enough, or has come to a good end.
+    pub(super) fn lived(&mut self, generation: u64) {
+        if self.row.back().is_none_or(|(_, last)| generation > *last) {
             self.row.clear();
             self.until = Millis::default();
         }
@@ -101,14 +100,8 @@ impl Retry {
         *self = Self { replaced, ..Self::default() };
     }
 
-    /// How many of `missing` performers may be started now. `newest` is when the youngest living one was started.
-    pub(super) fn permits(
-        &self,
-        now: Millis,
-        missing: u32,
-        newest: Option<Millis>,
-        settings: &Settings,
-    ) -> u32 {
+    /// How many of `missing` performers may be started now. `newest` is the generation of the youngest living one.
+    pub(super) fn permits(&self, now: Millis, missing: u32, newest: Option<u64>, settings: &Settings) -> u32 {
         if self.given_up.is_some() || now < self.until || missing == 0 {
             return 0;
         }
@@ -116,7 +109,7 @@ impl Retry {
         let left = settings.a_minute.saturating_sub(u32::try_from(replaced).unwrap_or(u32::MAX));
         match self.row.back() {
             // One at a time, until it has lived.
-            Some(last) if newest.is_some_and(|born| born >= *last) => 0,
+            Some((_, last)) if newest.is_some_and(|newest| newest > *last) => 0,
             Some(_) => left.min(1),
             None => missing.saturating_sub(self.owed) + left.min(self.owed.min(missing)),
         }

@@ -69,6 +69,9 @@ pub(super) struct Performer {
     sequence: u64,
     told_to_pause: bool,
     pub(super) frozen: bool,
+    /// The [`Order::Ping`] it has not answered, and whether it has taken too long.
+    pinged: Option<u64>,
+    pub(super) silent: bool,
     /// Who wants it to pause.
     pub(super) held_by_policy: bool,
     pub(super) held_by_command: bool,
@@ -99,6 +102,8 @@ impl Performer {
             sequence: 0,
             told_to_pause: false,
             frozen: false,
+            pinged: None,
+            silent: false,
             held_by_policy: false,
             held_by_command: false,
             busy: false,
@@ -183,6 +188,9 @@ impl Performer {
     }
 
     pub(super) fn hello(&mut self, now: Millis, group: &Group, out: &mut Out<'_>) {
+        if let Some(every) = group.ping_ms.filter(|_| !self.speaks && self.pid.is_some()) {
+            out.timers.set(Timer::Ping(self.slot), now.plus(every.max(1)));
+        }
         self.speaks = self.pid.is_some();
         if matches!(self.state, State::Starting) && self.speaks {
             self.ready(now, group, out);
@@ -196,6 +204,9 @@ impl Performer {
     }
 
     pub(super) fn acked(&mut self, now: Millis, sequence: u64, group: &Group, out: &mut Out<'_>) {
+        if self.pinged == Some(sequence) {
+            (self.pinged, self.silent) = (None, false);
+        }
         if sequence != self.sequence {
             return;
         }
@@ -208,6 +219,23 @@ impl Performer {
             // It ends its own way, and has its grace for it.
             State::Ending(Stage::Asked) => self.wait(self.kill_at.minus(group.ack_ms).max(now), out),
             State::Starting | State::Ready | State::Paused | State::Ending(_) | State::Gone => {}
+        }
+    }
+
+    /// Asks whether it is still there. Only one that takes jobs can be expected to answer.
+    pub(super) fn ping(&mut self, now: Millis, group: &Group, out: &mut Out<'_>) {
+        let Some(every) = group.ping_ms.filter(|_| self.ending.is_none()) else { return };
+        out.timers.set(Timer::Ping(self.slot), now.plus(every.max(1)));
+        match (self.state, self.pinged) {
+            (State::Ready, None) => {
+                self.tell(Order::Ping, out);
+                self.pinged = Some(self.sequence);
+            }
+            (State::Ready, Some(_)) if !self.silent => {
+                self.silent = true;
+                self.note(What::Silent, "it does not answer; it may have a long job", out);
+            }
+            _ => {}
         }
     }
 

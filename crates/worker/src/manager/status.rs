@@ -50,6 +50,8 @@ pub struct PerformerStatus {
     pub busy: bool,
     /// Jobs it has answered, where it reports jobs.
     pub jobs: u32,
+    /// It does not answer when it is asked whether it is still there.
+    pub silent: bool,
     /// It is to be replaced.
     pub outdated: bool,
 }
@@ -91,6 +93,7 @@ impl Manager {
             since: performer.born,
             busy: performer.busy,
             jobs: performer.jobs,
+            silent: performer.silent,
             outdated: performer.outdated,
         };
         self.performers.values().map(status).collect()

@@ -15,6 +15,8 @@ pub(super) enum Timer {
     Lifetime(Slot),
     /// A performer has lived long enough to be no crash loop.
     Healthy(Slot),
+    /// A performer is asked whether it is still there.
+    Ping(Slot),
     /// A group may start again.
     Retry(GroupId),
     /// A measurement is stale, or nothing could be measured for too long.
@@ -45,7 +47,7 @@ impl Timers {
 
     /// Nothing is due for a performer any more.
     pub(super) fn forget(&mut self, slot: Slot) {
-        for timer in [Timer::Stage(slot), Timer::Lifetime(slot), Timer::Healthy(slot)] {
+        for timer in [Timer::Stage(slot), Timer::Lifetime(slot), Timer::Healthy(slot), Timer::Ping(slot)] {
             self.cancel(timer);
         }
     }
