@@ -1,7 +1,7 @@
 //! One manager's job: so many performers, some at once, and what the client is told.
 
 use crate::bench::{Bench, group, quick};
-use conveyor_worker::manager::load::{AdaptiveSettings, LegacySettings};
+use conveyor_worker::manager::load::{AdaptiveSettings, Legacy, LegacySettings};
 use conveyor_worker::manager::{
     Command, Effect, Event, Exit, Manager, Outcome, Policy, Settings, Signal, State, Stop, Target, Task, What,
 };
@@ -53,7 +53,10 @@ fn a_manager_that_is_stopped_after_the_last_start_waits_for_the_end() {
 
 #[test]
 fn concept_20_nothing_is_started_that_the_policy_does_not_permit() {
-    let settings = Settings { policy: Policy::Legacy(LegacySettings::default()), ..quick() };
+    let settings = Settings {
+        policy: Policy::Legacy(Box::new(Legacy::new(LegacySettings::default()).unwrap())),
+        ..quick()
+    };
     let mut bench = Bench::batch(settings, group("mail", 1), 10, 10);
     bench.wait(2000);
     assert_eq!(bench.starts.len(), 0, "nothing was measured yet");

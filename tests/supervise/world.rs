@@ -4,7 +4,7 @@
 use crate::observer::Observer;
 use crate::rng::Rng;
 use conveyor_common::Millis;
-use conveyor_worker::manager::load::{AdaptiveSettings, LegacySettings, Pressure, Process, Snapshot};
+use conveyor_worker::manager::load::{AdaptiveSettings, Legacy, LegacySettings, Pressure, Process, Snapshot};
 use conveyor_worker::manager::{
     Command, Effect, Event, Exit, Group, GroupId, Manager, Order, Outcome, PauseBy, PerformerStatus, Policy,
     Settings, Signal, Slot, State, Stop, Target, Task,
@@ -138,7 +138,10 @@ impl World {
         let policy = match rng.below(3) {
             0 => Policy::Fixed,
             1 => Policy::Adaptive(AdaptiveSettings { cores: 8.0, ..AdaptiveSettings::default() }),
-            _ => Policy::Legacy(LegacySettings { cores: 8, ..LegacySettings::default() }),
+            _ => {
+                let legacy = LegacySettings { cores: 8, ..LegacySettings::default() };
+                Policy::Legacy(Box::new(Legacy::new(legacy).unwrap()))
+            }
         };
         let settings = Settings {
             policy,
@@ -214,9 +217,10 @@ impl World {
         let mut at = self.now.plus(300);
         at = at.min(self.due.keys().next().map_or(at, |(at, _)| *at));
         at = at.min(self.manager.next_deadline().unwrap_or(at));
-        at = at.min(if self.settings.policy == Policy::Fixed { at } else { self.next_measure });
+        let measures = !matches!(self.settings.policy, Policy::Fixed);
+        at = at.min(if measures { self.next_measure } else { at });
         self.now = self.now.max(at);
-        if self.settings.policy != Policy::Fixed && self.now >= self.next_measure {
+        if measures && self.now >= self.next_measure {
             self.next_measure = self.now.plus(1000);
             self.measure();
         }

@@ -1,6 +1,6 @@
 //! Settings: of a group of performers, and of the manager.
 
-use super::load::{AdaptiveSettings, LegacySettings};
+use super::load::{AdaptiveSettings, Legacy};
 use super::{retry, scale};
 
 /// A kind of performer: a command, how many there are to be, and how they are treated.
@@ -95,7 +95,7 @@ impl Group {
 }
 
 /// Who says how many performers the machine carries.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, Default)]
 pub enum Policy {
     /// Nobody: as many as there are to be.
     #[default]
@@ -103,11 +103,11 @@ pub enum Policy {
     /// What was measured.
     Adaptive(AdaptiveSettings),
     /// What was measured, by the formulas of the original.
-    Legacy(LegacySettings),
+    Legacy(Box<Legacy>),
 }
 
 /// Settings of a manager.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Who permits performers (`Fixed`).
     pub policy: Policy,

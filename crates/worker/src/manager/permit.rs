@@ -83,8 +83,7 @@ impl Permits {
         let decider = match policy {
             Policy::Fixed => Decider::Fixed,
             Policy::Adaptive(settings) => Decider::Adaptive(Box::new(Adaptive::new(settings.clone()))),
-            Policy::Legacy(settings) => Legacy::new(settings.clone())
-                .map_or(Decider::Fixed, |legacy| Decider::Legacy(Box::new(legacy))),
+            Policy::Legacy(legacy) => Decider::Legacy(legacy.clone()),
         };
         let paid = Millis::default();
         Self { decider, left: 0, why: Why::Pace, measured: None, failed: None, blind: false, paid }
