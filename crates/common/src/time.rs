@@ -13,6 +13,12 @@ impl Millis {
         Self(self.0.saturating_add(ms))
     }
 
+    /// This moment less `ms` milliseconds, and no earlier than the start of the clock.
+    #[must_use]
+    pub const fn minus(self, ms: u64) -> Self {
+        Self(self.0.saturating_sub(ms))
+    }
+
     /// Milliseconds from `earlier` to this moment; 0 when `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> u64 {
