@@ -20,6 +20,7 @@ Examples:
   conveyor worker -f reverse -- rev       a worker: `rev` for every job
   conveyor admin status                   what it is doing
   conveyor store stats                    what it has stored, running or not
+  conveyor manager sensors                what the load manager sees
   conveyor bench --load foreground        how fast it is
   conveyor conformance 127.0.0.1:4730     check any Gearman server
 
@@ -44,6 +45,8 @@ enum Command {
     Client(cmd::client::Args),
     /// Work: run a command for every job
     Worker(Box<cmd::worker::Args>),
+    /// Keep performers within the limits of the machine
+    Manager(cmd::manager::Args),
     /// Check any Gearman server against numbered protocol rules
     Conformance(cmd::conformance::Args),
 }
@@ -60,6 +63,7 @@ impl Cli {
             Command::Bench(args) => cmd::bench::run(&args),
             Command::Client(args) => cmd::client::run(&args),
             Command::Worker(args) => cmd::worker::run(&args),
+            Command::Manager(args) => cmd::manager::run(&args),
             Command::Conformance(args) => cmd::conformance::run(&args),
         }
     }

@@ -6,6 +6,7 @@ pub(crate) mod bench;
 pub(crate) mod client;
 pub(crate) mod conformance;
 pub(crate) mod import;
+pub(crate) mod manager;
 mod pid_file;
 pub(crate) mod server;
 pub(crate) mod servers;
