@@ -28,10 +28,11 @@ fn concept_26_sensors_are_printed_with_their_sources() {
     let root = machine.root().to_str().unwrap();
     let printed = text(&manager(&["sensors", "--pid", "7", "--interval", "10ms", "--root", root]));
     for expected in [
-        "memory                   8192.0 MiB  /proc/meminfo: MemAvailable\n",
-        "processors                     4.00  /proc/self/status: Cpus_allowed_list\n",
+        "memory                    8192.0 MiB  /proc/meminfo: MemAvailable\n",
+        "processors                      4.00  /proc/self/status: Cpus_allowed_list\n",
         "no cgroups: ",
         "no stalls for memory: /proc/pressure/memory: ",
+        " ms of CPU time for this measurement\n",
         "         7          2        2.0 MiB    0.0 %  stat: rss; smaps_rollup cannot be read\n",
     ] {
         assert!(printed.contains(expected), "{expected}: {printed}");
@@ -56,6 +57,7 @@ fn concept_26_sensors_of_this_machine_as_json_and_as_a_trace_that_can_be_played(
     for one in &seen {
         assert!(one["free_kib"].as_f64().unwrap() > 1024.0, "{one}");
         assert_eq!(one["performers"][0]["pid"], busy.id());
+        assert!(one["cost_ms"].as_f64().is_some_and(|cost| cost > 0.0), "{one}");
         assert!(one["performers"][0]["cpu_percent"].as_f64().unwrap() > 0.0, "{one}");
         assert!(one["memory"][0]["source"].as_str().is_some_and(|source| !source.is_empty()), "{one}");
     }
@@ -103,9 +105,9 @@ time_ms,free_kib,idle_percent,memory_full,cpu_some,performers,own
 1000,4000000,50,,,,
 2000,3800000,50,0,1.5,7:0:200000:40,1:0:5000:0.1
 3000,3600000,0,0,20,7:0:200000:120;8:0:200000:120,
-4000,3600000,0,0,20,7:0:200000:120;8:0:200000:120,
-5000,3600000,80,30,0,7:0:200000:10;8:0:200000:0,
-6000,290000,80,0,0,,
+9000,3600000,0,0,20,7:0:200000:120;8:0:200000:120,
+10000,3600000,80,30,0,7:0:200000:10;8:0:200000:0,
+11000,290000,80,0,0,,
 ";
 
 fn simulate(trace: &str, options: &[&str]) -> Output {
@@ -155,7 +157,7 @@ fn the_other_policy_and_other_limits_decide_otherwise() {
 
 #[test]
 fn a_line_that_makes_no_sense_is_told_by_its_number_behind_what_was_decided_before() {
-    let output = simulate(&TRACE.replace("4000,3600000,0", "4000,much,0"), &[]);
+    let output = simulate(&TRACE.replace("9000,3600000,0", "9000,much,0"), &[]);
     let told = complaint(&output, 1);
     assert!(told.contains("line 6 of the trace: free_kib"), "{told}");
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 3);

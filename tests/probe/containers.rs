@@ -209,7 +209,7 @@ fn concept_26_sensors_a_machine_that_says_nothing_about_memory_cannot_be_measure
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
     fn concept_35_container_and_pressure_garbage_is_no_panic_and_no_nonsense(
         garbage in prop::collection::vec(prop_oneof![

@@ -5,6 +5,7 @@ use clap::ValueHint;
 use conveyor_common::Millis;
 use conveyor_worker::manager::load::Snapshot;
 use conveyor_worker::probe::{Linux, Measured, MemoryFrom, Probe, Reading, Recorder, Report, Watched};
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -100,15 +101,18 @@ fn repeat<P: Probe>(
         due += args.interval;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         let now = Millis(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let before = cpu_time_ms();
         let snapshot = probe.measure(now, performers, &[std::process::id()])?;
+        let cost_ms = cpu_time_ms() - before;
         let report = report(&probe);
         if args.json {
-            writeln!(out, "{}", as_json(now, &snapshot, report))?;
+            writeln!(out, "{}", as_json(now, &snapshot, report, cost_ms))?;
         } else {
             if measured > 0 {
                 writeln!(out)?;
             }
             out.write_all(as_text(report).as_bytes())?;
+            writeln!(out, "\n{cost_ms:.2} ms of CPU time for this measurement")?;
         }
         out.flush()?;
         measured += 1;
@@ -117,6 +121,12 @@ fn repeat<P: Probe>(
             return Ok(());
         }
     }
+}
+
+/// CPU time of this thread so far.
+fn cpu_time_ms() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_nsec as f64 / 1e6 + time.tv_sec as f64 * 1e3
 }
 
 fn readings(name: &str, readings: &[Reading], show: impl Fn(f64) -> String) -> Vec<[String; 3]> {
@@ -169,7 +179,7 @@ const fn name_of(from: MemoryFrom) -> &'static str {
     }
 }
 
-fn as_json(now: Millis, snapshot: &Snapshot, report: &Report) -> Value {
+fn as_json(now: Millis, snapshot: &Snapshot, report: &Report, cost_ms: f64) -> Value {
     let reading = |reading: &Reading| json!({ "value": reading.value, "source": reading.source });
     let all = |list: &[Reading]| list.iter().map(reading).collect::<Vec<_>>();
     let processes = |list: &[Measured]| {
@@ -186,6 +196,7 @@ fn as_json(now: Millis, snapshot: &Snapshot, report: &Report) -> Value {
     };
     json!({
         "time_ms": now.0,
+        "cost_ms": cost_ms,
         "free_kib": snapshot.free_kib,
         "idle_percent": snapshot.idle_percent,
         "memory": all(&report.memory),

@@ -7,10 +7,10 @@ use rustix::time::{ClockId, clock_gettime};
 use std::collections::HashMap;
 
 /// Part of our own time that exact readings of one process may take: one in so many.
-const SHARE: u64 = 2000;
+const SHARE: u64 = 5000;
 
 /// Longest time between two of them, in milliseconds.
-const LONGEST_MS: u64 = 30_000;
+const LONGEST_MS: u64 = 120_000;
 
 /// How the memory of a process was found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
