@@ -22,6 +22,7 @@ Examples:
   conveyor admin status                   what it is doing
   conveyor store stats                    what it has stored, running or not
   conveyor schedule status                what is due when, and what came of it
+  conveyor manager sensors                what the load manager sees
   conveyor bench --load foreground        how fast it is
   conveyor conformance 127.0.0.1:4730     check any Gearman server
 
@@ -52,6 +53,8 @@ enum Command {
     Config(cmd::config::Args),
     /// Show the schedules of a configuration file, or start one by hand
     Schedule(cmd::schedule::Args),
+    /// Keep performers within the limits of the machine
+    Manager(cmd::manager::Args),
     /// Check any Gearman server against numbered protocol rules
     Conformance(cmd::conformance::Args),
 }
@@ -71,6 +74,7 @@ impl Cli {
             Command::Worker(args) => cmd::worker::run(&args),
             Command::Config(args) => cmd::config::run(&args),
             Command::Schedule(args) => cmd::schedule::run(&args),
+            Command::Manager(args) => cmd::manager::run(&args),
             Command::Conformance(args) => cmd::conformance::run(&args),
         }
     }

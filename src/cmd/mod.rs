@@ -8,6 +8,7 @@ pub(crate) mod config;
 pub(crate) mod conformance;
 pub(crate) mod import;
 pub(crate) mod inspect;
+pub(crate) mod manager;
 mod pid_file;
 pub(crate) mod schedule;
 pub(crate) mod server;

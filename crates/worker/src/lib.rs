@@ -40,6 +40,7 @@ mod layer;
 mod link;
 pub mod manager;
 pub mod performer;
+pub mod probe;
 mod session;
 mod stop;
 mod typed;
