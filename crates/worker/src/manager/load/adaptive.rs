@@ -93,6 +93,8 @@ struct Known {
     paused: Option<f64>,
     /// Since when.
     since: Millis,
+    /// It was paused at some time.
+    flipped: bool,
     /// The most memory it has had, in KiB.
     peak_kib: f64,
     kind: u16,
@@ -199,7 +201,7 @@ impl Adaptive {
             }
         }
         for process in &snapshot.performers {
-            let new = Known { paused: None, since: now, peak_kib: 0.0, kind: process.kind, ending: false };
+            let new = Known { paused: None, since: now, flipped: false, peak_kib: 0.0, kind: process.kind, ending: false };
             let known = self.known.entry(process.pid).or_insert(new);
             known.peak_kib = known.peak_kib.max(process.resident_kib);
         }
@@ -277,6 +279,7 @@ impl Adaptive {
         for process in round.alive.iter().filter(|process| pids.contains(&process.pid)) {
             if let Some(known) = self.known.get_mut(&process.pid) {
                 known.paused = Some(process.cpu_percent);
+                known.flipped = true;
                 known.since = round.now;
             }
         }
@@ -418,12 +421,10 @@ impl Adaptive {
         round.alive.iter().filter(runs).copied().collect()
     }
 
+    /// One that was never paused may be at once.
     fn has_rested(&self, now: Millis, pid: u32) -> bool {
-        self.known.get(&pid).is_some_and(|known| {
-            // A new one may be paused at once.
-            now.since(known.since) >= self.settings.dwell_ms
-                || (known.paused.is_none() && known.peak_kib == 0.0)
-        })
+        let rested = |known: &Known| !known.flipped || now.since(known.since) >= self.settings.dwell_ms;
+        self.known.get(&pid).is_some_and(rested)
     }
 }
 
