@@ -2,7 +2,15 @@
 // A stock performer of PHP that writes down what it does, before it answers: task, try, outcome.
 [, $host, $port, $ledger] = $argv;
 $worker = new GearmanWorker();
-$worker->addServer($host, (int) $port);
+// It throws as long as there is no server.
+while (true) {
+    try {
+        $worker->addServer($host, (int) $port);
+        break;
+    } catch (GearmanException) {
+        usleep(20000);
+    }
+}
 $worker->setTimeout(200);
 $worker->addFunction('work', function ($job) use ($ledger) {
     ['task_id' => $id, 'attempt' => $attempt] = json_decode($job->workload(), true);

@@ -15,6 +15,10 @@
 //! [`Options::tls`] with a [`Tls`]: servers prove who they are by a CA or by a pinned certificate, clients by a certificate
 //! of their own where it is asked for. [`Stream`] is the connection itself, which workers use, too.
 //!
+//! # Runs
+//! [`run`]: many tasks with one account of them, retries of what is left, a journal from which a killed client goes on, and a
+//! report; `examples/run.rs`.
+//!
 //! # Limits
 //! Jobs in flight, updates waiting for each, commands waiting for a server, the time for connecting, answering, and for
 //! a consumer that does not take its updates: all in [`Options`].

@@ -355,11 +355,16 @@ impl<'a> Driver<'a> {
                 _ => {}
             }
         }
-        if !self.to_cancel.is_empty() && self.cancelling.is_empty() && !over {
+        self.cancel_more();
+        Ok(if over { Next::Over } else { Next::GoOn })
+    }
+
+    /// Takes back tries that timed out.
+    fn cancel_more(&mut self) {
+        if !self.to_cancel.is_empty() && self.cancelling.is_empty() {
             let (jobs, tls) = (std::mem::take(&mut self.to_cancel), self.spec.options.tls.clone());
             self.cancelling.spawn(cancel(jobs, tls));
         }
-        Ok(if over { Next::Over } else { Next::GoOn })
     }
 
     /// Ends the run early: what has not left never does, what is queued is taken back, what runs is forgotten.
@@ -396,6 +401,7 @@ impl<'a> Driver<'a> {
     async fn finish(mut self) -> Result<Report, RunError> {
         while let Some(done) = self.cancelling.join_next().await {
             self.cancelled(done.unwrap_or_default())?;
+            self.cancel_more();
         }
         self.now = self.clock.now();
         let ended = self.now;

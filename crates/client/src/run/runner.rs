@@ -82,7 +82,7 @@ pub enum RunEvent {
         /// Where its tasks are.
         counts: Counts,
     },
-    /// A task was given to the client.
+    /// A task was given to the client; once more in the same try, when its job is gone without having run.
     Submitted {
         /// Its place in the list.
         task: usize,

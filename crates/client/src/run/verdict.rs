@@ -122,6 +122,7 @@ impl Verdict {
         };
         let message = match raw {
             Some(raw) if kind == OutcomeKind::Malformed => {
+                let raw = raw.get(..MESSAGE_BYTES).unwrap_or(raw);
                 format!("{}: {}", error.kind, String::from_utf8_lossy(raw).escape_debug())
             }
             _ => error.kind.to_string(),

@@ -80,9 +80,11 @@ async fn unknown(client: Client, jobs: Vec<(Who, String)>) -> Vec<Who> {
     sleep(ROUND).await;
     let mut unknown = Vec::new();
     for (who, unique) in jobs {
-        // Where not every server answers, nothing is known.
-        if client.status_unique(unique.as_bytes()).await.is_ok_and(|status| !status.known) {
-            unknown.push(who);
+        match client.status_unique(unique.as_bytes()).await {
+            Ok(status) if status.known => {}
+            Ok(_) => unknown.push(who),
+            // Where not every server answers, nothing is known; nor will they answer about the next one.
+            Err(_) => break,
         }
     }
     unknown
