@@ -92,14 +92,18 @@ fn a_second_signal_ends_it_at_once() {
     let mut command = stage.client(&["--tasks", &tasks]);
     let mut client = start(&mut command);
     stage.wait_for_done(1);
+    let runs = stage.state().join("runs/nightly");
+    let journal = runs.join(&names(&runs)[0]);
+    let told = |what: &str, times: usize| {
+        wait_for(what, || {
+            (fs::read_to_string(&journal).unwrap().matches(what).count() >= times).then_some(())
+        });
+    };
     // Nobody answers to what is cancelled.
+    told("\"created\"", 2);
     stage.server.process.signal("STOP");
     client.signal("TERM");
-    let journals = || names(&stage.state().join("runs/nightly"));
-    let journal = stage.state().join("runs/nightly").join(&journals()[0]);
-    wait_for("the first signal", || {
-        fs::read_to_string(&journal).unwrap().contains("\"aborted\"").then_some(())
-    });
+    told("\"aborted\"", 1);
     client.signal("INT");
     let start = Instant::now();
     let code = client.exit_code();

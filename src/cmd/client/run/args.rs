@@ -29,7 +29,7 @@ Exit codes:
   0    every task is done
   1    the run has ended, or was out of time, and tasks are not done
   2    wrong usage, configuration or list of tasks; nothing was submitted
-  3    no server could be reached
+  3    no server could be reached, or not that of the lock of a cluster for half a minute
   70   a critical error of a task or of the manager ended the run early
   75   a run of this name is alive already, or took the lock over
   130  stopped by INT (143: by TERM); --resume goes on";
