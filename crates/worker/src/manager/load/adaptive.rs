@@ -201,7 +201,14 @@ impl Adaptive {
             }
         }
         for process in &snapshot.performers {
-            let new = Known { paused: None, since: now, flipped: false, peak_kib: 0.0, kind: process.kind, ending: false };
+            let new = Known {
+                paused: None,
+                since: now,
+                flipped: false,
+                peak_kib: 0.0,
+                kind: process.kind,
+                ending: false,
+            };
             let known = self.known.entry(process.pid).or_insert(new);
             known.peak_kib = known.peak_kib.max(process.resident_kib);
         }
