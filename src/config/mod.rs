@@ -52,7 +52,7 @@ impl Config {
         match fs::read_to_string(path) {
             Ok(text) => Self::read(path, &text),
             Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(format!("{}: {error}", path.display())),
+            Err(error) => Err(format!("{}: {error}: name another file with --config FILE", path.display())),
         }
     }
 

@@ -59,7 +59,14 @@ fn concept_11_endpoints(server: Server) {
     stage.open_gate();
     assert_eq!(first.exit_code(), Some(0));
     let last = endpoints(&stage).pop().unwrap();
-    assert_eq!(last, serde_json::json!({ "publisher_pm": "tcp://127.0.0.1:6267" }));
+    let nobody = serde_json::Value::Null;
+    assert_eq!(
+        last,
+        serde_json::json!({
+            "publisher_pm": "tcp://127.0.0.1:6267", "request_pulsar": nobody, "publisher_pulsar": nobody,
+            "push_pulsar": nobody,
+        })
+    );
 
     let next = stage.run(&managed);
     assert_eq!(next.status.code(), Some(0), "{}", said(&next));

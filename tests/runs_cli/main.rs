@@ -14,6 +14,7 @@ mod cluster;
 mod concepts;
 mod endpoints;
 mod locks;
+mod notices;
 mod output;
 mod rig;
 mod told;

@@ -44,7 +44,9 @@ struct Place {
 impl Place {
     fn new(config: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join("conveyor.toml"), config).unwrap();
+        // The runs that schedules start; a script stands in for all of them.
+        let clients = "[client.r]\n[client.x]\n[client.resize]\n";
+        fs::write(directory.path().join("conveyor.toml"), format!("{config}{clients}")).unwrap();
         let stand_in = directory.path().join("stand-in");
         fs::write(&stand_in, STAND_IN).unwrap();
         fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o755)).unwrap();
