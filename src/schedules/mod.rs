@@ -9,6 +9,7 @@ mod starting;
 pub(crate) mod store;
 mod submit;
 
+use crate::state::STATE_VARIABLE;
 use config::Schedule;
 use keeper::{Keeper, Starter};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -35,8 +36,8 @@ pub(crate) struct ScheduleArgs {
     /// Configuration file, whose [schedule.NAME] tables this process runs
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Directory in which is kept what schedules have done (default: as for --data-dir)
-    #[arg(long, value_name = "DIRECTORY")]
+    /// Directory in which is kept what schedules and their runs have done (default: as for --data-dir)
+    #[arg(long, value_name = "DIRECTORY", env = STATE_VARIABLE)]
     pub(crate) state_dir: Option<PathBuf>,
 }
 

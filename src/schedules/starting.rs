@@ -4,6 +4,7 @@ use super::child;
 use super::config::{PlainJob, What};
 use super::keeper::Keeper;
 use super::submit;
+use crate::state::STATE_VARIABLE;
 use conveyor_client::schedule::{Effect, Event, How, Start, Where};
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
@@ -26,6 +27,7 @@ impl Keeper {
         let mut effects = self.sending(due);
         let Some(lock) = self.held.get(&due) else { return effects };
         let mut command = self.starter.command(run, unique);
+        command.env(STATE_VARIABLE, self.folder.directory());
         match child::spawn(&mut command, lock, self.starter.foreground) {
             Ok(mut process) => {
                 let id = process.id();

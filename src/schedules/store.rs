@@ -50,6 +50,11 @@ impl Folder {
         Ok(Self(directory.join("schedules")))
     }
 
+    /// The state directory that it is in.
+    pub(super) fn directory(&self) -> &Path {
+        self.0.parent().unwrap_or(&self.0)
+    }
+
     /// Waits until nobody else changes this state.
     pub(super) fn lock<'a>(&'a self, name: &'a str) -> Result<Locked<'a>, String> {
         let path = self.0.join(format!("{name}.lock"));

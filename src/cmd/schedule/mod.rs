@@ -3,8 +3,10 @@
 mod run_now;
 mod status;
 
+use crate::config::CONFIG_VARIABLE;
 use crate::schedules::config::{self, Schedule, What};
 use crate::schedules::{CONFIG_FILE, now};
+use crate::state::STATE_VARIABLE;
 use clap::Subcommand;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -29,10 +31,10 @@ else the exit code of the run, or 1.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Configuration file with [schedule.NAME] tables
-    #[arg(long, value_name = "FILE", default_value = CONFIG_FILE, global = true)]
+    #[arg(long, value_name = "FILE", default_value = CONFIG_FILE, global = true, env = CONFIG_VARIABLE)]
     config: PathBuf,
     /// Directory in which is kept what schedules have done (default: as for --data-dir of the server)
-    #[arg(long, value_name = "DIRECTORY", global = true)]
+    #[arg(long, value_name = "DIRECTORY", global = true, env = STATE_VARIABLE)]
     state_dir: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
