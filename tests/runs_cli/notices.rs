@@ -1,10 +1,11 @@
 //! Who hears how a run went, and runs that schedules start.
 
-use crate::rig::{Stage, said};
+use crate::rig::{Stage, on_both, said};
 use crate::support::{Process, Server, bound, free_port, run, wait_for};
 use serde_json::Value;
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
 /// `[client.nightly]` with two sinks: a log that hears of failures, a command that hears of everything.
@@ -132,3 +133,49 @@ fn a_schedule_of_a_run_that_is_nowhere_is_refused() {
     let wanted = "schedule.s.run: conveyor.toml has no table [client.nightli]: did you mean nightly?";
     assert!(said(&output).contains(wanted), "{}", said(&output));
 }
+
+/// The client `nightly` with a log and a mail sink, of which `attention` chooses.
+fn attentive(stage: &Stage, attention: &str, on: &str, body: &str) -> Output {
+    fs::write(stage.path("sendmail.sh"), "#!/bin/sh\ncat >> mails\n").unwrap();
+    fs::set_permissions(stage.path("sendmail.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    let sendmail = stage.path("sendmail.sh");
+    let config = format!(
+        "[client.nightly]\nservers = [\"{}\"]\nfunction = \"work\"\nattempts = 1\nattention = \"{attention}\"\n\
+         tasks = [{{ id = 1, body = \"{body}\" }}]\n\
+         [[client.nightly.notify]]\nsink = \"log\"\non = \"{on}\"\nfile = \"log\"\n\
+         [[client.nightly.notify]]\nsink = \"mail\"\non = \"{on}\"\nto = [\"ops@example.org\"]\nvia = \"sendmail:{}\"\n",
+        stage.server.address,
+        sendmail.display()
+    );
+    run_with(stage, &config, &[])
+}
+
+/// Mails and lines about runs since the last look.
+fn heard(stage: &Stage) -> (usize, usize) {
+    let count = |name: &str, what: &str| {
+        let count = text(stage, name).matches(what).count();
+        let _ = fs::remove_file(stage.path(name));
+        count
+    };
+    (count("mails", "\nSubject: "), count("log", "nightly: "))
+}
+
+fn concept_12_attention_of_a_run_by_log_mail_or_both(server: Server) {
+    let stage = Stage::new(server, 1);
+    for (attention, mails, logged) in [("LOG", 0, true), ("MAIL", 1, false), ("BOTH", 1, true)] {
+        let output = attentive(&stage, attention, "failure", "error");
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        let (sent, lines) = heard(&stage);
+        assert_eq!((sent, lines > 0), (mails, logged), "{attention}");
+        let output = attentive(&stage, attention, "failure", "fine");
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        assert_eq!(heard(&stage), (0, 0), "{attention}: a success is no reason");
+    }
+    // A notice of success is for those who want it.
+    let output = attentive(&stage, "both", "always", "fine");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let (sent, lines) = heard(&stage);
+    assert!(sent == 1 && lines > 0, "{sent} mails, {lines} lines");
+}
+
+on_both!(concept_12_attention_of_a_run_by_log_mail_or_both);

@@ -2,6 +2,7 @@
 
 use crate::assert_none;
 use crate::repository::{at, file, files};
+use std::collections::BTreeSet;
 
 /// Where packages come from. The tools that fetch them know; a copy of this list ages.
 const REGISTRIES: [&str; 9] = [
@@ -120,4 +121,27 @@ fn scripts_can_be_run() {
         .map(|file| file.path)
         .collect();
     assert_none(&offenders, "files with a `#!` line are programs: chmod +x");
+}
+
+/// Names that begin with `concept_`, where they follow `before`.
+fn concepts<'a>(text: &'a str, before: &str) -> BTreeSet<&'a str> {
+    let starts = text.match_indices(before).map(|(at, found)| at + found.len());
+    let names = starts.filter_map(|start| {
+        let rest = text.get(start..)?;
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        rest.get(..end)
+    });
+    names.filter(|name| name.starts_with("concept_")).collect()
+}
+
+#[test]
+fn the_table_of_concepts_has_the_tests_that_there_are() {
+    let table = file("docs/concepts.md");
+    let listed = concepts(&table.text, "`");
+    let all = files();
+    let sources = all.iter().filter(|file| file.path.ends_with(".rs") && !file.path.contains("tidy"));
+    let there: BTreeSet<&str> = sources.flat_map(|file| concepts(&file.text, "fn ")).collect();
+    assert!(there.len() > 10, "{there:?}");
+    let differ: Vec<String> = listed.symmetric_difference(&there).map(|name| (*name).to_owned()).collect();
+    assert_none(&differ, "list every test of a concept in docs/concepts.md, and nothing else");
 }
