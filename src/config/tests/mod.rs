@@ -38,6 +38,7 @@ fn every_key_of_a_client_is_read() {
         cpu = 100
         [schedule.nightly]
         cron = "0 3 * * *"
+        run = "resize-all"
         [server]
         [performer.x]
     "#;
