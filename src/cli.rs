@@ -46,6 +46,9 @@ enum Command {
     Worker(Box<cmd::worker::Args>),
     /// Try out what a configuration file says
     Config(cmd::config::Args),
+    /// End performers whose manager is gone: `+PID` and `-PID` lines on standard input, which is open as long as it lives
+    #[command(hide = true)]
+    Guard(cmd::guard::Args),
     /// Check any Gearman server against numbered protocol rules
     Conformance(cmd::conformance::Args),
 }
@@ -63,6 +66,7 @@ impl Cli {
             Command::Client(args) => cmd::client::run(&args),
             Command::Worker(args) => cmd::worker::run(&args),
             Command::Config(args) => cmd::config::run(&args),
+            Command::Guard(args) => cmd::guard::run(&args),
             Command::Conformance(args) => cmd::conformance::run(&args),
         }
     }

@@ -34,6 +34,7 @@
 //! # }
 //! ```
 
+mod control;
 mod error;
 mod job;
 mod layer;
@@ -42,11 +43,13 @@ pub mod manager;
 pub mod performer;
 mod session;
 mod stop;
+pub mod supervise;
 mod typed;
 mod worker;
 
 pub use conveyor_client::{Tls, TlsBuilder, TlsError};
 pub use conveyor_common::payload;
+pub use control::{Control, WhenLost};
 pub use error::Cancelled;
 pub use job::{Job, Outcome};
 pub use layer::{Concurrency, Function, Handler, Layer, Retry, Running, Timeout, Trace};
