@@ -21,7 +21,7 @@ control_begin() {
   unset CONVEYOR_CONTROL_FD LISTEN_FDS
   CONTROL_DIRECTORY=$(mktemp -d) || return 1
   trap control_end EXIT
-  printf '{"type":"hello","version":1,"codec":"json","pid":%d,"name":"%s","kind":"sh"}\n' "$$" "${0##*/}" >&3
+  control_say '{"type":"hello","version":1,"codec":"json","pid":%d,"name":"%s","kind":"sh"}\n' "$$" "${0##*/}"
   (trap - EXIT; control_hear) &
   CONTROL_READER=$!
 }
@@ -39,12 +39,17 @@ control_checkpoint() {
 
 # control_job_started HANDLE FUNCTION: plain texts, without quotes and backslashes.
 control_job_started() {
-  [ -z "$CONTROL_DIRECTORY" ] || printf '{"type":"job_started","handle":"%s","function":"%s"}\n' "$1" "$2" >&3
+  [ -z "$CONTROL_DIRECTORY" ] || control_say '{"type":"job_started","handle":"%s","function":"%s"}\n' "$1" "$2"
 }
 
 # control_job_ended HANDLE true|false MILLISECONDS
 control_job_ended() {
-  [ -z "$CONTROL_DIRECTORY" ] || printf '{"type":"job_ended","handle":"%s","ok":%s,"ms":%d}\n' "$1" "$2" "$3" >&3
+  [ -z "$CONTROL_DIRECTORY" ] || control_say '{"type":"job_ended","handle":"%s","ok":%s,"ms":%d}\n' "$1" "$2" "$3"
+}
+
+# A manager that is gone is no reason to be killed.
+control_say() {
+  (trap '' PIPE; printf "$@" >&3) 2> /dev/null || :
 }
 
 control_end() {
@@ -57,7 +62,7 @@ control_end() {
 # control_settle WORD FILE: says once that what the file asks for was done.
 control_settle() {
   [ -s "$2" ] || return 0
-  printf '{"type":"%s","sequence":%d}\n' "$1" "$(cat "$2")" >&3
+  control_say '{"type":"%s","sequence":%d}\n' "$1" "$(cat "$2")"
   : > "$2"
 }
 
@@ -87,7 +92,7 @@ control_hear() {
         fi ;;
       *) continue ;;
     esac
-    printf '{"type":"ack","sequence":%d}\n' "${control_sequence:-0}" >&3
+    control_say '{"type":"ack","sequence":%d}\n' "${control_sequence:-0}"
   done
   : > "$CONTROL_DIRECTORY/terminate"
 }

@@ -16,7 +16,8 @@ fn read<M: Message>(bytes: &[u8]) -> Result<Option<Received<M>>, Malformed> {
 }
 
 fn hello() -> ToPerformer {
-    let endpoints = Endpoints { publisher_pm: Some("tcp://127.0.0.1:6268".to_owned()), ..Endpoints::default() };
+    let endpoints =
+        Endpoints { publisher_pm: Some("tcp://127.0.0.1:6268".to_owned()), ..Endpoints::default() };
     let settings = [("name".to_owned(), "resize".to_owned())].into();
     ToPerformer::Hello(ManagerHello { version: 1, codec: Codec::Bincode, slot: 7, endpoints, settings })
 }
@@ -68,7 +69,11 @@ fn to_manager() -> Vec<(ToManager, &'static str, &'static [u8])> {
             r#"{"type":"job_ended","handle":"H:a:1","ok":false,"ms":12}"#,
             b"\x01\x09\0\0\0\x05\x05H:a:1\0\x0c",
         ),
-        (ToManager::Note { text: "x".to_owned() }, r#"{"type":"note","text":"x"}"#, b"\x01\x03\0\0\0\x06\x01x"),
+        (
+            ToManager::Note { text: "x".to_owned() },
+            r#"{"type":"note","text":"x"}"#,
+            b"\x01\x03\0\0\0\x06\x01x",
+        ),
     ]
 }
 
@@ -185,7 +190,11 @@ fn some_to_manager() -> impl Strategy<Value = ToManager> {
         any::<u64>().prop_map(|sequence| ToManager::Paused { sequence }),
         any::<u64>().prop_map(|sequence| ToManager::Resumed { sequence }),
         (".*", ".*").prop_map(|(handle, function)| ToManager::JobStarted { handle, function }),
-        (".*", any::<bool>(), any::<u64>()).prop_map(|(handle, ok, ms)| ToManager::JobEnded { handle, ok, ms }),
+        (".*", any::<bool>(), any::<u64>()).prop_map(|(handle, ok, ms)| ToManager::JobEnded {
+            handle,
+            ok,
+            ms
+        }),
         ".*".prop_map(|text| ToManager::Note { text }),
     ]
 }
@@ -202,7 +211,13 @@ fn some_to_performer() -> impl Strategy<Value = ToPerformer> {
     ];
     prop_oneof![
         (any::<u32>(), any::<bool>(), any::<u64>(), endpoints, settings).prop_map(
-            |(version, frames, slot, (request_pulsar, publisher_pulsar, push_pulsar, publisher_pm), settings)| {
+            |(
+                version,
+                frames,
+                slot,
+                (request_pulsar, publisher_pulsar, push_pulsar, publisher_pm),
+                settings,
+            )| {
                 let codec = if frames { Codec::Bincode } else { Codec::Json };
                 let endpoints = Endpoints { request_pulsar, publisher_pulsar, push_pulsar, publisher_pm };
                 ToPerformer::Hello(ManagerHello { version, codec, slot, endpoints, settings })

@@ -2,7 +2,9 @@
 //! and the tests of `tests/wire` both run them.
 
 use bytes::{Bytes, BytesMut};
-use conveyor_common::control::{self, Malformed as Broken, Message as Word, Received, ToManager, ToPerformer};
+use conveyor_common::control::{
+    self, Malformed as Broken, Message as Word, Received, ToManager, ToPerformer,
+};
 use conveyor_common::payload::php::{self, Key, Property, Value};
 use conveyor_common::payload::{Codec, ExecutionResult, Limits, ManagerTask, TaskPayload};
 use conveyor_common::protocol::text::Command;
@@ -316,7 +318,8 @@ fn body_bytes(message: &Message) -> usize {
 
 /// What a control channel says in pieces, what is wrong with it, and how much is left.
 fn words<M: Word>(pieces: &[&[u8]]) -> (Vec<Received<M>>, Option<Broken>, usize) {
-    let (mut decoder, mut input, mut found) = (control::Decoder::new(MESSAGE_BYTES), BytesMut::new(), Vec::new());
+    let (mut decoder, mut input, mut found) =
+        (control::Decoder::new(MESSAGE_BYTES), BytesMut::new(), Vec::new());
     for piece in pieces {
         input.extend_from_slice(piece);
         loop {
@@ -333,7 +336,10 @@ fn words<M: Word>(pieces: &[&[u8]]) -> (Vec<Received<M>>, Option<Broken>, usize)
     (found, None, input.len())
 }
 
-fn channel<M: Word + Clone + std::fmt::Debug + PartialEq>(data: &[u8], encode: fn(&M, control::Codec, &mut BytesMut)) {
+fn channel<M: Word + Clone + std::fmt::Debug + PartialEq>(
+    data: &[u8],
+    encode: fn(&M, control::Codec, &mut BytesMut),
+) {
     let whole = words::<M>(&[data]);
     for size in [1, 2, 3, 5, 7, 64, 4096] {
         let pieces: Vec<&[u8]> = data.chunks(size).collect();

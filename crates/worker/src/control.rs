@@ -68,7 +68,8 @@ impl Control {
             let message = format!("{FD_VARIABLE}={}: {why}", named.to_string_lossy());
             io::Error::new(io::ErrorKind::InvalidInput, message)
         };
-        let number: usize = named.to_str().and_then(|number| number.parse().ok()).ok_or_else(|| wrong("no number"))?;
+        let number: usize =
+            named.to_str().and_then(|number| number.parse().ok()).ok_or_else(|| wrong("no number"))?;
         // Counted from 3, as everybody does who hands on descriptors. Any socket of this kind is a listener to the
         // crate, which looks at its family and type only.
         let taken = listenfd::ListenFd::from_env().take_unix_listener(number.saturating_sub(3));
@@ -203,7 +204,13 @@ impl Channel {
         let mut work = std::pin::pin!(work);
         let mut talk = Talk { stop, codec: Codec::Json, output: BytesMut::new(), sequence: 0, pausing: None };
         let pid = std::process::id();
-        talk.say(&ToManager::Hello(PerformerHello { version: VERSION, codec: Codec::Bincode, pid, name, kind }));
+        talk.say(&ToManager::Hello(PerformerHello {
+            version: VERSION,
+            codec: Codec::Bincode,
+            pid,
+            name,
+            kind,
+        }));
         let talking = async {
             let mut stream = UnixStream::from_std(stream)?;
             tokio::select! {
@@ -218,7 +225,9 @@ impl Channel {
         };
         match talking.await {
             Ok(Talked::Worked) => return,
-            Ok(Talked::Malformed(why)) => tracing::error!(%why, "the manager is not understood: its channel is closed"),
+            Ok(Talked::Malformed(why)) => {
+                tracing::error!(%why, "the manager is not understood: its channel is closed")
+            }
             Ok(Talked::Over) | Err(_) => {
                 tracing::info!(?when_lost, "the manager is gone");
                 if when_lost == WhenLost::Drain {

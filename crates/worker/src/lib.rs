@@ -47,9 +47,9 @@ pub mod supervise;
 mod typed;
 mod worker;
 
+pub use control::{Control, WhenLost};
 pub use conveyor_client::{Tls, TlsBuilder, TlsError};
 pub use conveyor_common::payload;
-pub use control::{Control, WhenLost};
 pub use error::Cancelled;
 pub use job::{Job, Outcome};
 pub use layer::{Concurrency, Function, Handler, Layer, Retry, Running, Timeout, Trace};

@@ -119,10 +119,9 @@ impl<M: Message> Decoder<M> {
     fn frame(&mut self, input: &mut BytesMut) -> Result<Option<Received<M>>, Malformed> {
         let Some((kind, mut body)) = frame::take(input, self.limit)? else { return Ok(None) };
         let received = match M::from_frame(kind, &body)? {
-            None => Received {
-                message: None,
-                note: Some(format!("a message of kind {kind} was passed over")),
-            },
+            None => {
+                Received { message: None, note: Some(format!("a message of kind {kind} was passed over")) }
+            }
             Some((message, used)) => {
                 body.advance(used.min(body.len()));
                 let note = (!body.is_empty())

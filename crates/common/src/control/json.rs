@@ -106,7 +106,10 @@ impl Wire for ToPerformer {
                     ("publisher_pulsar", endpoints.publisher_pulsar.clone().into()),
                     ("push_pulsar", endpoints.push_pulsar.clone().into()),
                     ("publisher_pm", endpoints.publisher_pm.clone().into()),
-                    ("settings", hello.settings.iter().map(|(k, v)| (k.clone(), Value::from(v.clone()))).collect()),
+                    (
+                        "settings",
+                        hello.settings.iter().map(|(k, v)| (k.clone(), Value::from(v.clone()))).collect(),
+                    ),
                 ]
             }
             Self::Order { sequence, order } => {

@@ -164,7 +164,9 @@ impl Talk {
 
     fn say(&mut self, orders: Orders) {
         let ping = orders.ping.map(|sequence| (sequence, Order::Ping));
-        for (order, sent) in [(ping, self.sent.ping), (orders.state, self.sent.state.map(|(number, _)| number))] {
+        for (order, sent) in
+            [(ping, self.sent.ping), (orders.state, self.sent.state.map(|(number, _)| number))]
+        {
             if let Some((sequence, order)) = order.filter(|(sequence, _)| Some(*sequence) != sent) {
                 ToPerformer::Order { sequence, order }.encode(self.codec, &mut self.output);
             }
@@ -181,7 +183,8 @@ impl Talk {
             }
             // A pause is done when nothing works any more, not when it was read.
             ToManager::Ack { sequence } => {
-                let ends = matches!(self.sent.state, Some((sent, Order::Terminate { .. })) if sent == sequence);
+                let ends =
+                    matches!(self.sent.state, Some((sent, Order::Terminate { .. })) if sent == sequence);
                 if !ends && self.sent.ping != Some(sequence) {
                     return None;
                 }

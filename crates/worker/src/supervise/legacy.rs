@@ -12,6 +12,7 @@ use conveyor_common::payload::Endpoints;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::Arc;
 
 /// The command line as the packages start it.
 #[must_use]
@@ -54,8 +55,22 @@ fn group(pid: u32) -> Option<u32> {
 #[derive(Debug)]
 pub struct Orders {
     publisher: Publisher,
+    state: State,
+}
+
+/// Leaders of groups.
+#[derive(Clone, Debug, Default)]
+struct State {
     terminate: BTreeSet<u32>,
     pause: BTreeSet<u32>,
+}
+
+impl State {
+    /// Of the processes there are when it is asked: a shell may not have started PHP before.
+    fn message(&self) -> Option<Bytes> {
+        let nobody = self.terminate.is_empty() && self.pause.is_empty();
+        (!nobody).then(|| lists(&all(&self.terminate), &all(&self.pause), &[]))
+    }
 }
 
 impl Orders {
@@ -64,8 +79,7 @@ impl Orders {
     /// # Errors
     /// The address makes no sense, or cannot be had.
     pub async fn bind(address: &str) -> io::Result<Self> {
-        let publisher = Publisher::bind(address).await?;
-        Ok(Self { publisher, terminate: BTreeSet::new(), pause: BTreeSet::new() })
+        Ok(Self { publisher: Publisher::bind(address).await?, state: State::default() })
     }
 
     /// The address with its port.
@@ -76,49 +90,44 @@ impl Orders {
 
     /// Every process of these groups is to pause.
     pub fn pause(&mut self, leaders: &[u32]) {
-        let pids = all(leaders);
-        self.pause.extend(&pids);
-        self.publish(&[], &pids, &[]);
+        self.state.pause.extend(leaders);
+        self.publish(&[], leaders, &[]);
     }
 
     /// Every process of these groups is to go on.
     pub fn resume(&mut self, leaders: &[u32]) {
-        let pids = all(leaders);
-        self.pause.retain(|pid| !pids.contains(pid));
-        self.publish(&[], &[], &pids);
+        self.state.pause.retain(|leader| !leaders.contains(leader));
+        self.publish(&[], &[], leaders);
     }
 
     /// Every process of these groups is to end.
     pub fn terminate(&mut self, leaders: &[u32]) {
-        let pids = all(leaders);
-        self.pause.retain(|pid| !pids.contains(pid));
-        self.terminate.extend(&pids);
-        self.publish(&pids, &[], &[]);
+        self.state.pause.retain(|leader| !leaders.contains(leader));
+        self.state.terminate.extend(leaders);
+        self.publish(leaders, &[], &[]);
     }
 
-    /// Forgets whoever has ended: call it when a performer has, before its numbers are given to others.
-    pub fn forget_ended(&mut self) {
-        let lives = |pid: &u32| group(*pid).is_some();
-        self.terminate.retain(lives);
-        self.pause.retain(lives);
+    /// These groups have ended: call it before their numbers can be given to others.
+    pub fn forget(&mut self, leaders: &[u32]) {
+        let stays = |leader: &u32| !leaders.contains(leader);
+        self.state.terminate.retain(stays);
+        self.state.pause.retain(stays);
         self.keep();
     }
 
     fn publish(&self, terminate: &[u32], pause: &[u32], resume: &[u32]) {
         self.keep();
-        self.publisher.publish(lists(terminate, pause, resume));
+        self.publisher.publish(lists(&all(terminate), &all(pause), &all(resume)));
     }
 
     fn keep(&self) {
-        let (terminate, pause): (Vec<u32>, Vec<u32>) =
-            (self.terminate.iter().copied().collect(), self.pause.iter().copied().collect());
-        let nobody = terminate.is_empty() && pause.is_empty();
-        self.publisher.tell_late_ones((!nobody).then(|| lists(&terminate, &pause, &[])));
+        let state = self.state.clone();
+        self.publisher.tell_late_ones(Arc::new(move || state.message()));
     }
 }
 
-fn all(leaders: &[u32]) -> Vec<u32> {
-    leaders.iter().flat_map(|leader| processes(*leader)).collect()
+fn all<'a>(leaders: impl IntoIterator<Item = &'a u32>) -> Vec<u32> {
+    leaders.into_iter().flat_map(|leader| processes(*leader)).collect()
 }
 
 fn lists(terminate: &[u32], pause: &[u32], resume: &[u32]) -> Bytes {

@@ -6,15 +6,18 @@ use crate::performer::noise::Noise;
 use bytes::Bytes;
 use command_fds::{CommandFdExt, FdMapping};
 use conveyor_common::control::FD_VARIABLE;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The descriptor that carries the control channel in the performer.
 const CONTROL_FD: i32 = 3;
+
+/// Most bytes for standard input: what the smallest pipe holds.
+const STDIN_BYTES: usize = 4096;
 
 /// How long output of a performer that has ended may be on its way.
 const LEFTOVERS: Duration = Duration::from_secs(1);
@@ -26,7 +29,8 @@ pub struct Start<'a> {
     pub command: &'a Command,
     /// The performer's end of a [channel](super::pair), named in `CONVEYOR_CONTROL_FD`.
     pub control: Option<OwnedFd>,
-    /// Written to its standard input, which then stays open until its end. Without it, standard input is empty.
+    /// Written to its standard input, at most 4096 bytes; it then stays open until the performer's end. Without
+    /// it, standard input is empty.
     pub stdin: Option<Bytes>,
     /// How much of the end of what it prints is kept, in bytes.
     pub output_bytes: usize,
@@ -41,7 +45,7 @@ pub struct Performer {
     /// Some child of this process has ended.
     children: tokio::signal::unix::Signal,
     noise: Noise,
-    _stdin: Option<pipe::Sender>,
+    _stdin: Option<ChildStdin>,
 }
 
 impl Start<'_> {
@@ -84,20 +88,24 @@ impl Performer {
         let (stdout, stderr, to) = (child.stdout.take(), child.stderr.take(), child.stdin.take());
         let none: Option<pipe::Receiver> = None;
         // From here on dropping it ends it.
-        let mut performer =
-            Self { child: Some(child), identity, children, noise: Noise::of_streams(0, none, None::<pipe::Receiver>, 0), _stdin: None };
+        let mut performer = Self {
+            child: Some(child),
+            identity,
+            children,
+            noise: Noise::of_streams(0, none, None::<pipe::Receiver>, 0),
+            _stdin: None,
+        };
         let stdout = stdout.map(|pipe| receiver(pipe.into())).transpose()?;
         let stderr = stderr.map(|pipe| receiver(pipe.into())).transpose()?;
         performer.noise = Noise::of_streams(performer.pid(), stdout, stderr, output_bytes);
-        let to = to.map(|pipe| pipe::Sender::from_owned_fd(pipe.into())).transpose()?;
-        if let (Some(to), Some(text)) = (&to, stdin) {
-            // A new pipe holds 64 KiB: nobody has to wait for who does not read.
-            let written = to.try_write(&text)?;
-            if written < text.len() {
-                return Err(io::Error::other("more for standard input than a pipe holds"));
+        if let (Some(mut to), Some(text)) = (to, stdin) {
+            if text.len() > STDIN_BYTES {
+                return Err(io::Error::other(format!("more than {STDIN_BYTES} bytes for standard input")));
             }
+            // A new pipe holds it, so that nobody waits; and who has ended already need not read.
+            let _ = to.write_all(&text);
+            performer._stdin = Some(to);
         }
-        performer._stdin = to;
         Ok(performer)
     }
 

@@ -6,6 +6,7 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
@@ -36,13 +37,21 @@ const COMMAND: u8 = 4;
 /// Bytes of a greeting.
 const GREETING_BYTES: usize = 64;
 
+/// Makes the message for a late subscriber; there may be none.
+pub type Late = Arc<dyn Fn() -> Option<Bytes> + Send + Sync>;
+
 /// Publishes to whoever subscribes. Dropping it closes all connections.
-#[derive(Debug)]
 pub struct Publisher {
     address: String,
     messages: broadcast::Sender<Bytes>,
-    current: watch::Sender<Option<Bytes>>,
+    current: watch::Sender<Option<Late>>,
     _task: JoinSet<()>,
+}
+
+impl std::fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publisher").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 enum Listener {
@@ -80,7 +89,8 @@ impl Publisher {
             }
             Some(("ipc", path)) => (Listener::Ipc(UnixListener::bind(path)?), address.to_owned()),
             _ => {
-                let message = format!("{address:?} is no address to publish at: write tcp://HOST:PORT or ipc://PATH");
+                let message =
+                    format!("{address:?} is no address to publish at: write tcp://HOST:PORT or ipc://PATH");
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
             }
         };
@@ -103,13 +113,17 @@ impl Publisher {
         let _ = self.messages.send(message);
     }
 
-    /// What new subscribers hear first.
-    pub fn tell_late_ones(&self, message: Option<Bytes>) {
-        self.current.send_replace(message);
+    /// What new subscribers hear first, and those that have missed something.
+    pub fn tell_late_ones(&self, message: Late) {
+        self.current.send_replace(Some(message));
     }
 }
 
-async fn accept(listener: Listener, messages: broadcast::Sender<Bytes>, current: watch::Sender<Option<Bytes>>) {
+async fn accept(
+    listener: Listener,
+    messages: broadcast::Sender<Bytes>,
+    current: watch::Sender<Option<Late>>,
+) {
     let mut peers = JoinSet::new();
     loop {
         tokio::select! {
@@ -132,7 +146,7 @@ async fn accept(listener: Listener, messages: broadcast::Sender<Bytes>, current:
 
 struct Peer {
     messages: broadcast::Receiver<Bytes>,
-    current: watch::Receiver<Option<Bytes>>,
+    current: watch::Receiver<Option<Late>>,
     topics: Vec<Bytes>,
 }
 
@@ -189,7 +203,8 @@ impl Peer {
     }
 
     fn current(&self) -> Option<Bytes> {
-        self.current.borrow().clone().filter(|message| self.wants(message))
+        let late = self.current.borrow().clone()?;
+        late().filter(|message| self.wants(message))
     }
 
     /// Does what a frame says; there may be something to send.
