@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod channel;
 mod commands;
 mod ends;
 mod guard;

@@ -82,6 +82,13 @@ impl Rig {
         start.elapsed()
     }
 
+    /// Gives an order, and lets the channel have its turn.
+    pub(crate) fn tell(&mut self, order: Order) {
+        self.sequence += 1;
+        self.channel.as_ref().unwrap().tell(self.sequence, order);
+        self.runtime.block_on(tokio::task::yield_now());
+    }
+
     /// The manager is gone.
     pub(crate) fn close(&mut self) {
         self.runtime.block_on(async {

@@ -28,7 +28,7 @@ fn to_performer() -> Vec<(ToPerformer, &'static str, &'static [u8])> {
         (
             hello(),
             r#"{"type":"hello","version":1,"codec":"bincode","slot":7,"request_pulsar_rs":null,"publisher_pulsar":null,"push_pulsar":null,"publisher_pm":"tcp://127.0.0.1:6268","settings":{"name":"resize"}}"#,
-            b"\x01\x30\0\0\0\0\x01\x01\x07\0\0\0\x01\x14tcp://127.0.0.1:6268\x11{\"name\":\"resize\"}",
+            b"\x01\x2f\0\0\0\0\x01\x01\x07\0\0\0\x01\x14tcp://127.0.0.1:6268\x11{\"name\":\"resize\"}",
         ),
         (order(1, Order::Pause), r#"{"type":"pause","sequence":1}"#, b"\x01\x02\0\0\0\x01\x01"),
         (order(2, Order::Resume), r#"{"type":"resume","sequence":2}"#, b"\x01\x02\0\0\0\x02\x02"),

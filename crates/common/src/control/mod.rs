@@ -153,7 +153,7 @@ pub enum ToManager {
         handle: String,
         /// It went well.
         ok: bool,
-        /// How long it took, pauses apart, in milliseconds.
+        /// How long it took, pauses included, in milliseconds.
         ms: u64,
     },
     /// Something for the manager's log.
