@@ -106,3 +106,15 @@ fn a_performer_that_does_not_read_holds_up_nobody_and_one_that_talks_nonsense_lo
     deaf.performer().signal(Signal::Kill);
     assert!(deaf.end().0.code().is_none());
 }
+
+#[test]
+fn a_descriptor_that_is_no_channel_is_reported_before_anything_is_done() {
+    for (number, expected) in [("x", "no number"), ("3", "LISTEN_FDS does not name it")] {
+        let mut worker = std::process::Command::new(env!("CARGO_BIN_EXE_conveyor"));
+        worker.args(["worker", "-f", "count", "--", "cat"]).env("CONVEYOR_CONTROL_FD", number);
+        let output = crate::support::run(worker.env_remove("LISTEN_FDS"));
+        assert_eq!(output.status.code(), Some(2));
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(message.contains(expected) && message.contains("CONVEYOR_CONTROL_FD"), "{message}");
+    }
+}

@@ -319,6 +319,28 @@ mod tests {
         assert_eq!(start.elapsed(), Duration::from_secs(5));
     }
 
+    #[tokio::test]
+    async fn a_blocking_job_waits_at_its_checkpoint() {
+        let (sender, reached) = std::sync::mpsc::sync_channel(1);
+        let function = Function::blocking(move |job| {
+            // The test listens until the end.
+            let _ = sender.send(());
+            let told = job.blocking_checkpoint();
+            Outcome::Complete(format!("{told:?}").into())
+        });
+        let job = Job::unheard();
+        let stop = job.stop();
+        stop.pause();
+        let mut waiting = job.waiting();
+        let ordering = async {
+            tokio::task::spawn_blocking(move || reached.recv()).await.unwrap().unwrap();
+            waiting.wait_for(|parts| *parts == 1).await.unwrap();
+            stop.resume();
+        };
+        let (outcome, ()) = tokio::join!(call(&function, &job), ordering);
+        assert_eq!(outcome, Outcome::Complete("Ok(())".into()));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_paused_job_is_told_that_its_worker_is_to_end() {
         let job = Job::unheard();

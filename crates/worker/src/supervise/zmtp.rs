@@ -378,4 +378,57 @@ mod tests {
         };
         assert!(ready("SUB") && ready("XSUB") && !ready("REQ"));
     }
+
+    /// A subscriber made by hand.
+    async fn subscriber(publisher: &Publisher, topic: &[u8]) -> tokio::net::TcpStream {
+        let address = publisher.address().trim_start_matches("tcp://");
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        stream.write_all(&greeting()).await.unwrap();
+        stream.write_all(&frame(COMMAND, b"\x05READY\x0bSocket-Type\0\0\0\x03SUB")).await.unwrap();
+        stream.write_all(&frame(0, &[b"\x01", topic].concat())).await.unwrap();
+        let mut theirs = [0; GREETING_BYTES + 2 + 25];
+        timeout(PATIENCE, stream.read_exact(&mut theirs)).await.unwrap().unwrap();
+        stream
+    }
+
+    async fn receive(stream: &mut tokio::net::TcpStream) -> Bytes {
+        timeout(PATIENCE, next(stream, &mut BytesMut::new())).await.unwrap().unwrap().body
+    }
+
+    #[tokio::test]
+    async fn who_subscribes_late_hears_what_counts_and_nonsense_harms_nobody() {
+        let publisher = Publisher::bind("tcp://127.0.0.1:0").await.unwrap();
+        publisher.tell_late_ones(Arc::new(|| Some(Bytes::from_static(b"now"))));
+        let address = publisher.address().trim_start_matches("tcp://");
+        let mut odd = tokio::net::TcpStream::connect(address).await.unwrap();
+        odd.write_all(&[b'x'; 200]).await.unwrap();
+        let mut rest = Vec::new();
+        // It is cut off, by an end or a reset.
+        let _ = timeout(PATIENCE, odd.read_to_end(&mut rest)).await.unwrap();
+        let mut one = subscriber(&publisher, b"").await;
+        assert_eq!(receive(&mut one).await, "now");
+        let mut other = subscriber(&publisher, b"n").await;
+        assert_eq!(receive(&mut other).await, "now");
+        for message in ["yes", "no", "never"] {
+            publisher.publish(message.into());
+        }
+        assert_eq!(receive(&mut other).await, "no");
+        assert_eq!(receive(&mut one).await, "yes");
+        assert!(Publisher::bind("udp://127.0.0.1:1").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_that_does_not_read_holds_up_nobody() {
+        let publisher = Publisher::bind("tcp://127.0.0.1:0").await.unwrap();
+        publisher.tell_late_ones(Arc::new(|| Some(Bytes::from_static(b"now"))));
+        let (mut deaf, mut other) = (subscriber(&publisher, b"").await, subscriber(&publisher, b"e").await);
+        assert_eq!(receive(&mut deaf).await, "now");
+        // Far more than sockets hold.
+        for _ in 0..4000 {
+            publisher.publish(vec![b'x'; 16 * 1024].into());
+            tokio::task::yield_now().await;
+        }
+        publisher.publish("end".into());
+        assert_eq!(receive(&mut other).await, "end");
+    }
 }
