@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 fail() { echo "scripts/test-deps.sh: $*" >&2; exit 1; }
 
-packages=(gearman-job-server gearman-tools libgearman-dev gcc libc6-dev make php-cli php-gearman libgearman-client-perl
+packages=(gearman-job-server gearman-tools libgearman-dev gcc libc6-dev make php-cli php-gearman php-zmq libgearman-client-perl
   python3 python3-venv nodejs npm valgrind dash openssl stunnel4 postgresql mariadb-server redis-server memcached)
 
 # A language that is there in another way (a version manager, a container image) is good enough.

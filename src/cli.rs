@@ -55,6 +55,9 @@ enum Command {
     Schedule(cmd::schedule::Args),
     /// Keep performers within the limits of the machine
     Manager(cmd::manager::Args),
+    /// End performers whose manager is gone: `+PID` and `-PID` lines on standard input, which is open as long as it lives
+    #[command(hide = true)]
+    Guard(cmd::guard::Args),
     /// Check any Gearman server against numbered protocol rules
     Conformance(cmd::conformance::Args),
 }
@@ -75,6 +78,7 @@ impl Cli {
             Command::Config(args) => cmd::config::run(&args),
             Command::Schedule(args) => cmd::schedule::run(&args),
             Command::Manager(args) => cmd::manager::run(&args),
+            Command::Guard(args) => cmd::guard::run(&args),
             Command::Conformance(args) => cmd::conformance::run(&args),
         }
     }

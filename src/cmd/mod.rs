@@ -6,6 +6,7 @@ pub(crate) mod bench;
 pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod conformance;
+pub(crate) mod guard;
 pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod manager;

@@ -2,7 +2,7 @@
 //!
 //! `CONVEYOR_FUZZ_SECONDS` sets how long; `CONVEYOR_TEST_SEED` repeats a run.
 
-use crate::{golden, payload, php, targets};
+use crate::{control, golden, payload, php, targets};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -76,6 +76,26 @@ const SAYINGS: [&[u8]; 16] = [
     b"007\n",
 ];
 
+/// What is said on a control channel.
+const ORDERS: [&[u8]; 16] = [
+    b"{\"type\":\"pause\",\"sequence\":1}\n",
+    b"{\"type\":\"",
+    b"hello",
+    b"terminate",
+    b"job_ended",
+    b"\",\"sequence\":",
+    b"18446744073709551616",
+    b"null",
+    b"\\u0000",
+    b"{}",
+    b"[]",
+    b"\n",
+    b"\x01",
+    b"\x01\x02\x00\x00\x00\x01\x05",
+    b"\xfb",
+    b"\xfd\xff\xff\xff\xff\xff\xff\xff\xff",
+];
+
 /// A generator that a seed repeats exactly (splitmix64).
 struct Random(u64);
 
@@ -126,6 +146,10 @@ impl Inputs {
     fn of_performers(seed: u64) -> Self {
         let known = SAYINGS.iter().take(9).map(|saying| saying.to_vec()).collect();
         Self { random: Random(seed), known, words: &SAYINGS }
+    }
+
+    fn of_channels(seed: u64) -> Self {
+        Self { random: Random(seed), known: control::known(), words: &ORDERS }
     }
 
     fn next(&mut self) -> Vec<u8> {
@@ -246,6 +270,11 @@ fn fuzz_payload_for_some_seconds() {
 #[test]
 fn fuzz_performer_for_some_seconds() {
     run("performer", targets::performer, Inputs::of_performers);
+}
+
+#[test]
+fn fuzz_control_for_some_seconds() {
+    run("control", targets::control, Inputs::of_channels);
 }
 
 #[test]

@@ -9,6 +9,7 @@
 )]
 
 mod admin_text;
+mod control;
 mod framing;
 mod fuzz;
 mod golden;

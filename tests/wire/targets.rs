@@ -2,6 +2,9 @@
 //! and the tests of `tests/wire` both run them.
 
 use bytes::{Bytes, BytesMut};
+use conveyor_common::control::{
+    self, Malformed as Broken, Message as Word, Received, ToManager, ToPerformer,
+};
 use conveyor_common::payload::php::{self, Key, Property, Value};
 use conveyor_common::payload::{Codec, ExecutionResult, Limits, ManagerTask, TaskPayload};
 use conveyor_common::protocol::text::Command;
@@ -311,4 +314,51 @@ fn body_bytes(message: &Message) -> usize {
         | Message::Fail(bytes)
         | Message::Exception(bytes) => bytes.len(),
     }
+}
+
+/// What a control channel says in pieces, what is wrong with it, and how much is left.
+fn words<M: Word>(pieces: &[&[u8]]) -> (Vec<Received<M>>, Option<Broken>, usize) {
+    let (mut decoder, mut input, mut found) =
+        (control::Decoder::new(MESSAGE_BYTES), BytesMut::new(), Vec::new());
+    for piece in pieces {
+        input.extend_from_slice(piece);
+        loop {
+            match decoder.decode(&mut input) {
+                Ok(Some(received)) => found.push(received),
+                Ok(None) => {
+                    assert!(input.len() <= MESSAGE_BYTES + 5, "{} bytes are held", input.len());
+                    break;
+                }
+                Err(broken) => return (found, Some(broken), 0),
+            }
+        }
+    }
+    (found, None, input.len())
+}
+
+fn channel<M: Word + Clone + std::fmt::Debug + PartialEq>(
+    data: &[u8],
+    encode: fn(&M, control::Codec, &mut BytesMut),
+) {
+    let whole = words::<M>(&[data]);
+    for size in [1, 2, 3, 5, 7, 64, 4096] {
+        let pieces: Vec<&[u8]> = data.chunks(size).collect();
+        assert_eq!(words::<M>(&pieces), whole, "in pieces of {size} bytes");
+    }
+    for message in whole.0.into_iter().filter_map(|received| received.message) {
+        for codec in [control::Codec::Json, control::Codec::Bincode] {
+            let mut wire = BytesMut::new();
+            encode(&message, codec, &mut wire);
+            // Escapes may make a line longer than it was.
+            let again = control::Decoder::new(8 * MESSAGE_BYTES).decode(&mut wire);
+            assert_eq!(again, Ok(Some(Received { message: Some(message.clone()), note: None })), "{codec:?}");
+            assert!(wire.is_empty(), "{message:?}");
+        }
+    }
+}
+
+/// Both directions of a control channel mean the same at any split, and what was read can be written and read again.
+pub fn control(data: &[u8]) {
+    channel::<ToPerformer>(data, ToPerformer::encode);
+    channel::<ToManager>(data, ToManager::encode);
 }

@@ -1,4 +1,5 @@
-//! What every part of Conveyor shares: the Gearman wire protocol, payloads, ids, priorities and limits.
+//! What every part of Conveyor shares: the Gearman wire protocol, payloads, the control channel of performers, ids,
+//! priorities and limits.
 //!
 //! Pure: no socket, file, clock or runtime. Bytes go in and typed values come out, or the reverse.
 //!
@@ -20,6 +21,8 @@
 //! assert_eq!(Request::from_packet(packet), Ok(request));
 //! ```
 
+mod binary;
+pub mod control;
 pub mod ids;
 pub mod limits;
 pub mod payload;

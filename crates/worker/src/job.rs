@@ -1,7 +1,8 @@
 //! A job in the hands of a worker.
 
 use crate::error::Cancelled;
-use crate::worker::Slot;
+use crate::stop::{Command, Ended, Stop};
+use crate::worker::{Activity, Slot};
 use bytes::Bytes;
 use conveyor_common::protocol::Request;
 use std::sync::{Arc, Weak};
@@ -60,11 +61,54 @@ pub struct Job {
     cancelled: watch::Sender<Option<Cancelled>>,
     /// Not owned: clones that are kept somewhere keep no slot.
     slot: Weak<Slot>,
+    orders: Orders,
+    /// How many parts of the job wait for the end of a pause.
+    waiting: watch::Sender<u32>,
+}
+
+/// What the worker of a job was told, and where the job says that it waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Orders {
+    pub(crate) stop: Stop,
+    pub(crate) activity: watch::Sender<Activity>,
+}
+
+/// A part of a job that waits for the end of a pause.
+struct Waiting<'a>(&'a Job);
+
+impl<'a> Waiting<'a> {
+    fn new(job: &'a Job) -> Self {
+        job.waiting.send_modify(|parts| {
+            *parts += 1;
+            if *parts == 1 {
+                job.orders.activity.send_modify(|activity| activity.waiting += 1);
+            }
+        });
+        Self(job)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.send_modify(|parts| {
+            *parts = parts.saturating_sub(1);
+            if *parts == 0 {
+                let activity = &self.0.orders.activity;
+                activity.send_modify(|activity| activity.waiting = activity.waiting.saturating_sub(1));
+            }
+        });
+    }
 }
 
 impl Job {
-    pub(crate) fn new(assignment: Assignment, reports: mpsc::Sender<Request>, slot: Weak<Slot>) -> Self {
-        Self { assignment, reports, cancelled: watch::Sender::new(None), slot }
+    pub(crate) fn new(
+        assignment: Assignment,
+        reports: mpsc::Sender<Request>,
+        slot: Weak<Slot>,
+        orders: Orders,
+    ) -> Self {
+        let (cancelled, waiting) = (watch::Sender::new(None), watch::Sender::new(0));
+        Self { assignment, reports, cancelled, slot, orders, waiting }
     }
 
     /// The slot of the job, for something that may go on when the job has been reported.
@@ -132,13 +176,61 @@ impl Job {
         self.blocking_report(Request::WorkWarning { handle: self.handle().clone(), payload: payload.into() });
     }
 
-    /// Lets other jobs run, and says whether to go on: a long function calls it between its steps.
+    /// Lets other jobs run, waits as long as the worker is paused, and says whether to go on: a long function calls it
+    /// between its steps. What the job has in memory stays. Time spent in a pause does not count for
+    /// [`Timeout`](crate::Timeout).
     ///
     /// # Errors
-    /// Why nobody will take the result of the job.
+    /// Why nobody will take the result of the job, or [`Cancelled::Terminated`].
     pub async fn checkpoint(&self) -> Result<(), Cancelled> {
         tokio::task::yield_now().await;
+        self.while_paused().await;
+        if self.orders.stop.command() == Command::Drain(Ended::Terminated) {
+            return Err(self.is_cancelled().unwrap_or(Cancelled::Terminated));
+        }
         self.is_cancelled().map_or(Ok(()), Err)
+    }
+
+    /// [`Job::checkpoint`] for blocking functions.
+    ///
+    /// # Errors
+    /// As [`Job::checkpoint`].
+    pub fn blocking_checkpoint(&self) -> Result<(), Cancelled> {
+        tokio::runtime::Handle::current().block_on(self.checkpoint())
+    }
+
+    /// Waits for the end of a pause, if there is one, or until nobody will take the result any more.
+    pub(crate) async fn while_paused(&self) {
+        let mut command = self.orders.stop.subscribe();
+        if *command.borrow() == Command::Pause {
+            let _waiting = Waiting::new(self);
+            tokio::select! {
+                _ = command.wait_for(|command| *command != Command::Pause) => {}
+                _ = self.cancelled() => {}
+            }
+        }
+    }
+
+    /// Tells `hold` whenever the worker is paused (true) and goes on (false), for work that goes on elsewhere, such as in
+    /// a process. From the one to the other the job counts as waiting. Never ends: run it beside the work.
+    pub async fn hold(&self, mut hold: impl FnMut(bool)) -> std::convert::Infallible {
+        let mut command = self.orders.stop.subscribe();
+        loop {
+            if command.wait_for(|command| *command == Command::Pause).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            hold(true);
+            self.while_paused().await;
+            hold(false);
+            if self.is_cancelled().is_some() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Tells how many parts of the job wait for the end of a pause.
+    pub(crate) fn waiting(&self) -> watch::Receiver<u32> {
+        self.waiting.subscribe()
     }
 
     /// Why nobody will take the result of the job, if so. Does not wait: for blocking functions.
@@ -196,6 +288,12 @@ impl Job {
             reducer: Bytes::new(),
             payload: name,
         };
-        Self::new(assignment, mpsc::channel(1).0, Weak::new())
+        let orders = Orders { stop: Stop::new(), activity: watch::Sender::default() };
+        Self::new(assignment, mpsc::channel(1).0, Weak::new(), orders)
+    }
+
+    /// What pauses its worker.
+    pub(crate) fn stop(&self) -> Stop {
+        self.orders.stop.clone()
     }
 }

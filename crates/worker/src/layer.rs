@@ -2,7 +2,8 @@
 
 use crate::error::Cancelled;
 use crate::job::{Job, Outcome};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use conveyor_common::protocol::Request;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +56,8 @@ pub trait Layer {
 /// Ends jobs that take too long with an exception, and tells them by [`Job::checkpoint`]. The future of an
 /// async function is dropped at its next wait; a blocking one runs on in its thread until it looks. The job is reported
 /// at once, but its slot stays taken until that thread ends: so there are never more such threads than
-/// [slots](crate::Worker::jobs), and a worker whose functions all hang takes no more jobs.
+/// [slots](crate::Worker::jobs), and a worker whose functions all hang takes no more jobs. Time that a job waits at a
+/// [`checkpoint`](Job::checkpoint) for the end of a pause does not count.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeout(pub Duration);
 
@@ -63,12 +65,26 @@ impl Layer for Timeout {
     fn wrap(&self, inner: Arc<dyn Handler>) -> Arc<dyn Handler> {
         let limit = self.0;
         Arc::new(move |job: Job| {
-            let running = inner.call(job.clone());
+            let mut running = inner.call(job.clone());
             async move {
-                tokio::time::timeout(limit, running).await.unwrap_or_else(|_| {
-                    job.cancel(Cancelled::TimedOut);
-                    Outcome::Exception(format!("the job took longer than {} ms", limit.as_millis()).into())
-                })
+                let mut waiting = job.waiting();
+                let mut left = limit;
+                loop {
+                    let waits = *waiting.borrow_and_update() > 0;
+                    let since = tokio::time::Instant::now();
+                    tokio::select! {
+                        biased;
+                        outcome = &mut running => return outcome,
+                        // The sender is part of this job.
+                        _ = waiting.changed() => {}
+                        () = tokio::time::sleep(left), if !waits => break,
+                    }
+                    if !waits {
+                        left = left.saturating_sub(since.elapsed());
+                    }
+                }
+                job.cancel(Cancelled::TimedOut);
+                Outcome::Exception(format!("the job took longer than {} ms", limit.as_millis()).into())
             }
         })
     }
@@ -212,6 +228,20 @@ impl Function {
     }
 }
 
+impl Function {
+    /// Tells a server that the worker can do it.
+    pub(crate) fn announce(&self, name: Bytes, output: &mut BytesMut) {
+        match self.announced {
+            None => Request::CanDo { function: name },
+            Some(limit) => {
+                let timeout_ms = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
+                Request::CanDoTimeout { function: name, timeout_ms }
+            }
+        }
+        .encode(output);
+    }
+}
+
 /// What a panic said.
 pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> Bytes {
     let text = panic.downcast_ref::<&str>().copied();
@@ -254,6 +284,71 @@ mod tests {
         );
         assert_eq!(start.elapsed(), Duration::from_millis(1500));
         assert_eq!(job.checkpoint().await, Err(Cancelled::TimedOut));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_a_pause_does_not_count() {
+        let step = || tokio::time::timeout(Duration::from_secs(1), std::future::pending::<()>());
+        let function = Function::new(move |job: Job| async move {
+            for _ in 0..3 {
+                let _ = step().await;
+                if let Err(reason) = job.checkpoint().await {
+                    return Outcome::Exception(reason.to_string().into());
+                }
+            }
+            Outcome::Complete(Bytes::new())
+        });
+        let function = function.timeout(Duration::from_millis(3500));
+        let (job, start) = (Job::unheard(), tokio::time::Instant::now());
+        let stop = job.stop();
+        let pausing = async {
+            let _ = tokio::time::timeout(Duration::from_millis(1500), std::future::pending::<()>()).await;
+            stop.pause();
+            let _ = tokio::time::timeout(Duration::from_secs(60), std::future::pending::<()>()).await;
+            stop.resume();
+        };
+        let (outcome, ()) = tokio::join!(call(&function, &job), pausing);
+        assert_eq!(outcome, Outcome::Complete(Bytes::new()));
+        // It stopped after two seconds, until 61.5 s.
+        assert_eq!(start.elapsed(), Duration::from_millis(62_500));
+        let slow = Function::new(|_| std::future::pending()).timeout(Duration::from_secs(5));
+        stop.pause();
+        let start = tokio::time::Instant::now();
+        // Who does not look at checkpoints has no pause.
+        assert!(matches!(call(&slow, &job).await, Outcome::Exception(_)));
+        assert_eq!(start.elapsed(), Duration::from_secs(5));
+    }
+
+    #[tokio::test]
+    async fn a_blocking_job_waits_at_its_checkpoint() {
+        let (sender, reached) = std::sync::mpsc::sync_channel(1);
+        let function = Function::blocking(move |job| {
+            // The test listens until the end.
+            let _ = sender.send(());
+            let told = job.blocking_checkpoint();
+            Outcome::Complete(format!("{told:?}").into())
+        });
+        let job = Job::unheard();
+        let stop = job.stop();
+        stop.pause();
+        let mut waiting = job.waiting();
+        let ordering = async {
+            tokio::task::spawn_blocking(move || reached.recv()).await.unwrap().unwrap();
+            waiting.wait_for(|parts| *parts == 1).await.unwrap();
+            stop.resume();
+        };
+        let (outcome, ()) = tokio::join!(call(&function, &job), ordering);
+        assert_eq!(outcome, Outcome::Complete("Ok(())".into()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_paused_job_is_told_that_its_worker_is_to_end() {
+        let job = Job::unheard();
+        job.stop().pause();
+        let stop = job.stop();
+        let (told, ()) = tokio::join!(job.checkpoint(), async move { stop.terminate() });
+        assert_eq!(told, Err(Cancelled::Terminated));
+        assert_eq!(job.is_cancelled(), None, "what it answers still counts");
     }
 
     #[tokio::test(start_paused = true)]

@@ -34,6 +34,7 @@
 //! # }
 //! ```
 
+mod control;
 mod error;
 mod job;
 mod layer;
@@ -43,9 +44,11 @@ pub mod performer;
 pub mod probe;
 mod session;
 mod stop;
+pub mod supervise;
 mod typed;
 mod worker;
 
+pub use control::{Control, WhenLost};
 pub use conveyor_client::{Tls, TlsBuilder, TlsError};
 pub use conveyor_common::payload;
 pub use error::Cancelled;

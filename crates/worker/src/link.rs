@@ -53,6 +53,7 @@ struct Started {
     slot: Arc<Slot>,
     /// The connection it came by; by no other may it be reported.
     connection: u64,
+    since: Instant,
 }
 
 /// One server and the jobs it gave.
@@ -112,7 +113,7 @@ impl Link {
     /// Works until the worker ends.
     pub(crate) async fn run(mut self) {
         let mut pause = FIRST_PAUSE;
-        while *self.stop.borrow() == Command::Work {
+        while self.stop.borrow().goes_on() {
             match self.connect().await {
                 Ok(None) => break,
                 Ok(Some(stream)) => {
@@ -138,7 +139,7 @@ impl Link {
         self.cancel_all(Cancelled::Stopped);
         let deadline = Instant::now() + GRACE;
         while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.tasks.join_next()).await {
-            self.forget(ended.ok().map(|(number, _)| number));
+            self.forget(ended.ok().map(|(number, _)| number), false);
         }
     }
 
@@ -147,19 +148,19 @@ impl Link {
         let tls = self.shared.tls.as_ref();
         tokio::select! {
             stream = Stream::connect(&self.address, tls, CONNECT_LIMIT) => stream.map(Some),
-            _ = self.stop.wait_for(|command| *command != Command::Work) => Ok(None),
+            _ = self.stop.wait_for(|command| !command.goes_on()) => Ok(None),
         }
     }
 
     /// Waits before the next try; jobs of a lost server may end meanwhile and give their slots back.
     async fn wait(&mut self, pause: Duration) {
         let until = Instant::now() + pause;
-        while *self.stop.borrow_and_update() == Command::Work {
+        while self.stop.borrow_and_update().goes_on() {
             tokio::select! {
                 () = tokio::time::sleep_until(until) => return,
                 changed = self.stop.changed() => if changed.is_err() { return },
                 Some(ended) = self.tasks.join_next() => {
-                    self.forget(ended.ok().map(|(number, _)| number));
+                    self.forget(ended.ok().map(|(number, _)| number), false);
                 }
             }
         }
@@ -181,7 +182,17 @@ impl Link {
             }
             let command = *self.stop.borrow_and_update();
             match command {
-                Command::Work => {}
+                Command::Work => {
+                    wire.session.pause(false);
+                    self.announce_again(&mut wire);
+                }
+                Command::Pause => {
+                    wire.session.pause(true);
+                    wire.waiting = None;
+                    if wire.asking.is_none() {
+                        self.withdraw(&mut wire);
+                    }
+                }
                 Command::Now => return Ok(Left::Ended),
                 Command::Drain(_) => {
                     wire.session.drain();
@@ -273,15 +284,16 @@ impl Link {
             Request::SetClientId { id: id.clone() }.encode(output);
         }
         for (name, function) in &self.shared.functions {
-            let function_name = name.clone();
-            match function.announced {
-                None => Request::CanDo { function: function_name },
-                Some(limit) => Request::CanDoTimeout {
-                    function: function_name,
-                    timeout_ms: i64::try_from(limit.as_millis()).unwrap_or(i64::MAX),
-                },
+            function.announce(name.clone(), output);
+        }
+    }
+
+    /// Says that it can again what was taken back for a pause.
+    fn announce_again(&self, wire: &mut Wire) {
+        for name in wire.withdrawn.drain() {
+            if let Some(function) = self.shared.functions.get(&name) {
+                function.announce(name, &mut wire.output);
             }
-            .encode(output);
         }
     }
 
@@ -326,14 +338,18 @@ impl Link {
             return;
         };
         wire.fresh = true;
-        self.shared.started(&mut slot);
+        self.shared.started(&mut slot, &assignment);
         let number = self.next_number;
         self.next_number += 1;
         let slot = Arc::new(slot);
-        let job = Job::new(assignment, wire.sender.clone(), Arc::downgrade(&slot));
+        let orders = self.shared.orders();
+        let job = Job::new(assignment, wire.sender.clone(), Arc::downgrade(&slot), orders);
         let function = self.shared.functions.get(job.function()).cloned();
-        self.started.insert(number, Started { job: job.clone(), slot, connection: self.connection });
+        let since = Instant::now();
+        self.started.insert(number, Started { job: job.clone(), slot, connection: self.connection, since });
         self.tasks.spawn(async move {
+            // It came with a pause: the answer to a GRAB before it.
+            job.while_paused().await;
             let outcome = match function {
                 Some(function) => call_caught(function.handler, job).await,
                 None => Outcome::Fail,
@@ -345,7 +361,8 @@ impl Link {
     /// Reports the end of a job, behind all that it said on its way, unless its server was lost.
     fn report(&mut self, wire: &mut Wire, number: u64, outcome: Outcome) {
         wire.fresh = false;
-        let Some(started) = self.forget(Some(number)) else { return };
+        let ok = matches!(outcome, Outcome::Complete(_));
+        let Some(started) = self.forget(Some(number), ok) else { return };
         while let Ok(report) = wire.reports.try_recv() {
             report.encode(&mut wire.output);
         }
@@ -361,9 +378,9 @@ impl Link {
         drop(started.slot);
     }
 
-    fn forget(&mut self, number: Option<u64>) -> Option<Started> {
+    fn forget(&mut self, number: Option<u64>, ok: bool) -> Option<Started> {
         let started = self.started.remove(&number?)?;
-        self.shared.ended();
+        self.shared.ended(started.job.handle(), ok, started.since.elapsed());
         Some(started)
     }
 

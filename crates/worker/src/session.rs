@@ -37,17 +37,18 @@ pub(crate) enum Step {
 pub(crate) struct Session {
     state: State,
     draining: bool,
+    paused: bool,
 }
 
 impl Session {
     /// A new connection, whose server may have jobs already.
     pub(crate) const fn new() -> Self {
-        Self { state: State::Hungry, draining: false }
+        Self { state: State::Hungry, draining: false, paused: false }
     }
 
     /// Whether a slot would be used.
     pub(crate) fn wants_slot(&self) -> bool {
-        self.state == State::Hungry && !self.draining
+        self.state == State::Hungry && !self.draining && !self.paused
     }
 
     /// Whether the server owes an answer.
@@ -67,6 +68,15 @@ impl Session {
         self.draining = true;
     }
 
+    /// Asks for no job for a while, or again. Meanwhile the server could do nothing: what it has to say about jobs is asked
+    /// for again.
+    pub(crate) fn pause(&mut self, paused: bool) {
+        if self.paused && !paused && self.state == State::Asleep {
+            self.state = State::Hungry;
+        }
+        self.paused = paused;
+    }
+
     /// Takes what the server says.
     pub(crate) fn receive(&mut self, response: Response) -> Step {
         match response {
@@ -78,8 +88,8 @@ impl Session {
             }
             Response::NoJob if self.is_asking() => {
                 self.state = State::Asleep;
-                // Who drains wants no NOOP, which another worker may then get.
-                Step::GiveBack((!self.draining).then_some(Request::PreSleep))
+                // Who drains or pauses wants no NOOP, which another worker may then get.
+                Step::GiveBack((!self.draining && !self.paused).then_some(Request::PreSleep))
             }
             Response::NoJob => Step::Close("NO_JOB where nothing was asked"),
             Response::JobAssign { handle, function, payload } => {
@@ -144,6 +154,23 @@ mod tests {
         assert!(session.is_asking());
         assert!(matches!(session.receive(a_job()), Step::Start(_)));
         assert!(!session.wants_slot() && !session.is_asking());
+    }
+
+    #[test]
+    fn who_goes_on_after_a_pause_asks_again_whatever_was_said_before_it() {
+        let mut session = Session::new();
+        session.take_slot();
+        session.pause(true);
+        assert_eq!(session.receive(Response::NoJob), Step::GiveBack(None));
+        assert_eq!(session.receive(Response::Noop), Step::Nothing);
+        assert!(!session.wants_slot());
+        session.pause(false);
+        assert!(session.wants_slot());
+        session.take_slot();
+        session.pause(true);
+        session.pause(false);
+        assert!(!session.wants_slot(), "the answer is still to come");
+        assert_eq!(session.receive(Response::NoJob), Step::GiveBack(Some(Request::PreSleep)));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Telling a worker to stop, and why it did.
+//! Telling a worker to pause or to stop, and why it did.
 
 use tokio::sync::watch;
 
@@ -13,17 +13,28 @@ pub enum Ended {
     MaxJobs,
     /// [`Stop::now`] was called.
     Stopped,
+    /// [`Stop::terminate`] was called, or the manager said so.
+    Terminated,
 }
 
 /// What a worker is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Work,
+    /// Work, but not now.
+    Pause,
     Drain(Ended),
     Now,
 }
 
-/// Stops a worker, from anywhere and as often as wanted.
+impl Command {
+    /// Neither drained nor stopped.
+    pub(crate) const fn goes_on(self) -> bool {
+        matches!(self, Self::Work | Self::Pause)
+    }
+}
+
+/// Pauses and stops a worker, from anywhere and as often as wanted.
 #[derive(Clone, Debug)]
 pub struct Stop(watch::Sender<Command>);
 
@@ -46,9 +57,49 @@ impl Stop {
         self.0.send_replace(Command::Now);
     }
 
+    /// As [`Stop::drain`], and running jobs are asked to end at their next
+    /// [`checkpoint`](crate::Job::checkpoint), while what they answer still counts.
+    pub fn terminate(&self) {
+        self.0.send_if_modified(|command| {
+            let draining = !matches!(*command, Command::Now | Command::Drain(Ended::Terminated));
+            if draining {
+                *command = Command::Drain(Ended::Terminated);
+            }
+            draining
+        });
+    }
+
+    /// Whether [`Stop::terminate`] was called, here or by a manager.
+    #[must_use]
+    pub fn is_terminated(&self) -> bool {
+        self.command() == Command::Drain(Ended::Terminated)
+    }
+
+    /// Takes no jobs until [`Stop::resume`], and lets running ones wait at their next
+    /// [`checkpoint`](crate::Job::checkpoint). Functions without a running job are taken back from the servers
+    /// (CANT_DO), so that their jobs go to others at once. The end of the worker, by whatever, ends the pause.
+    pub fn pause(&self) {
+        self.change(Command::Work, Command::Pause);
+    }
+
+    /// Goes on after [`Stop::pause`].
+    pub fn resume(&self) {
+        self.change(Command::Pause, Command::Work);
+    }
+
+    fn change(&self, from: Command, to: Command) {
+        self.0.send_if_modified(|command| {
+            let changes = *command == from;
+            if changes {
+                *command = to;
+            }
+            changes
+        });
+    }
+
     pub(crate) fn drain_because(&self, reason: Ended) {
         self.0.send_if_modified(|command| {
-            let working = *command == Command::Work;
+            let working = command.goes_on();
             if working {
                 *command = Command::Drain(reason);
             }

@@ -1,12 +1,14 @@
 //! The worker: what it can do, on which servers, and when it ends.
 
-use crate::job::{Job, Outcome};
+use crate::control::{Control, Reporter};
+use crate::job::{Assignment, Job, Orders, Outcome};
 use crate::layer::{Function, Handler};
 use crate::link::Link;
 use crate::stop::{Command, Ended, Stop};
 use bytes::Bytes;
 use conveyor_client::Tls;
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -14,9 +16,11 @@ use tokio::task::JoinSet;
 
 /// Jobs under way and jobs started so far.
 #[derive(Clone, Copy, Debug, Default)]
-struct Activity {
-    running: u64,
+pub(crate) struct Activity {
+    pub(crate) running: u64,
     started: u64,
+    /// Running ones that wait for the end of a pause.
+    pub(crate) waiting: u64,
 }
 
 /// The right to ask for one job and to do it.
@@ -40,9 +44,16 @@ pub(crate) struct Shared {
     budget: Option<Arc<Semaphore>>,
     max_jobs: Option<u64>,
     activity: watch::Sender<Activity>,
+    /// Who is told of jobs.
+    control: Option<Reporter>,
 }
 
 impl Shared {
+    /// What jobs are told, and tell, about pauses.
+    pub(crate) fn orders(&self) -> Orders {
+        Orders { stop: self.stop.clone(), activity: self.activity.clone() }
+    }
+
     /// A slot, in the order of asking: a server that always has work waits its turn like the others.
     pub(crate) async fn slot(self: Arc<Self>) -> Slot {
         // Nobody closes the semaphores.
@@ -54,7 +65,10 @@ impl Shared {
     }
 
     /// A job starts in `slot`.
-    pub(crate) fn started(&self, slot: &mut Slot) {
+    pub(crate) fn started(&self, slot: &mut Slot, assignment: &Assignment) {
+        if let Some(control) = &self.control {
+            control.started(&assignment.handle, &assignment.function);
+        }
         if let Some(budget) = slot.budget.take() {
             budget.forget();
         }
@@ -68,7 +82,10 @@ impl Shared {
     }
 
     /// A job has ended.
-    pub(crate) fn ended(&self) {
+    pub(crate) fn ended(&self, handle: &Bytes, ok: bool, took: Duration) {
+        if let Some(control) = &self.control {
+            control.ended(handle, ok, took);
+        }
         self.activity.send_modify(|activity| activity.running = activity.running.saturating_sub(1));
     }
 
@@ -97,6 +114,7 @@ pub struct Worker {
     idle: Option<Duration>,
     connection_per_job: bool,
     stop: Stop,
+    control: Option<Control>,
 }
 
 impl Worker {
@@ -113,6 +131,7 @@ impl Worker {
             idle: None,
             connection_per_job: false,
             stop: Stop::new(),
+            control: None,
         }
     }
 
@@ -189,7 +208,26 @@ impl Worker {
         self
     }
 
-    /// What stops this worker.
+    /// Does what a worker-manager says, and tells it about jobs.
+    #[must_use]
+    pub fn control(mut self, control: Control) -> Self {
+        self.control = Some(control);
+        self
+    }
+
+    /// [`Worker::control`] with the channel that a worker-manager has given this process, if there is one. For the start
+    /// of a program: see [`Control::from_env`].
+    ///
+    /// # Errors
+    /// The environment names a channel that is none.
+    pub fn control_from_env(self) -> io::Result<Self> {
+        Ok(match Control::from_env()? {
+            Some(control) => self.control(control),
+            None => self,
+        })
+    }
+
+    /// What pauses and stops this worker.
     #[must_use]
     pub fn stop_handle(&self) -> Stop {
         self.stop.clone()
@@ -202,6 +240,8 @@ impl Worker {
             let most = usize::try_from(most).unwrap_or(usize::MAX);
             Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))
         });
+        let activity = watch::Sender::default();
+        let (control, reporter) = self.control.map(Control::split).unzip();
         let shared = Arc::new(Shared {
             id: self.id,
             functions: self.functions,
@@ -211,7 +251,8 @@ impl Worker {
             slots: Arc::new(Semaphore::new(self.slots)),
             budget,
             max_jobs: self.max_jobs,
-            activity: watch::Sender::default(),
+            activity,
+            control: reporter,
         });
         let mut links = JoinSet::new();
         let connections = if self.connection_per_job { self.slots } else { 1 };
@@ -227,13 +268,20 @@ impl Worker {
             }
             std::future::pending::<()>().await;
         };
+        let told = async {
+            if let Some(control) = control {
+                control.run(&shared.stop, shared.activity.subscribe(), all).await;
+            } else {
+                all.await;
+            }
+        };
         tokio::select! {
-            () = all => {}
+            () = told => {}
             () = idleness => {}
         }
         match shared.stop.command() {
             Command::Drain(reason) => reason,
-            Command::Work | Command::Now => Ended::Stopped,
+            Command::Work | Command::Pause | Command::Now => Ended::Stopped,
         }
     }
 }

@@ -97,6 +97,10 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(super) persistent: super::persistent::PersistentArgs,
 
+    /// What to do when the worker-manager that started this worker is gone (see CONVEYOR_CONTROL_FD in docs/performer.md)
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = ManagerLost::Drain)]
+    pub(super) when_manager_lost: ManagerLost,
+
     /// Name in the server's list of workers
     #[arg(long, value_name = "NAME")]
     pub(super) id: Option<String>,
@@ -120,6 +124,15 @@ pub(crate) struct Args {
     /// The command and its arguments; without one, payloads are written to standard output
     #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
     pub(super) command: Vec<OsString>,
+}
+
+/// What a worker without its manager does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ManagerLost {
+    /// End when the running jobs have ended
+    Drain,
+    /// Go on
+    GoOn,
 }
 
 fn variable(text: &str) -> Result<(OsString, OsString), String> {

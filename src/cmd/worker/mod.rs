@@ -10,8 +10,8 @@ use crate::cmd::pid_file::PidFile;
 use crate::logging::Log;
 use crate::settings::{LogTarget, Verbosity};
 use bytes::Bytes;
-use conveyor_worker::performer::{Command, Context, Ending, Failure, Limits, Output, Report};
-use conveyor_worker::{Job, Outcome, Stop, Tls, Worker};
+use conveyor_worker::performer::{Command, Context, Ending, Failure, Hold, Limits, Output, Report};
+use conveyor_worker::{Control, Job, Outcome, Stop, Tls, WhenLost, Worker};
 use std::borrow::Cow;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -39,6 +39,14 @@ struct Process {
 
 /// Works until it is told to stop.
 pub(crate) fn run(args: &Args) -> ExitCode {
+    // Before anything else: it takes variables out of the environment.
+    let control = match Control::from_env() {
+        Ok(control) => control,
+        Err(error) => {
+            eprintln!("conveyor worker: {error}; start it without that variable, or from a worker-manager");
+            return ExitCode::from(2);
+        }
+    };
     let verbosity = match (args.verbose, args.persistent.persistent) {
         (false, _) => Verbosity::Error,
         (true, false) => Verbosity::Info,
@@ -60,7 +68,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let ended = runtime.and_then(|runtime| runtime.block_on(work(args, tls)));
+    let ended = runtime.and_then(|runtime| runtime.block_on(work(args, tls, control)));
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -70,9 +78,12 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
-async fn work(args: &Args, tls: Option<Tls>) -> std::io::Result<()> {
+async fn work(args: &Args, tls: Option<Tls>, control: Option<Control>) -> std::io::Result<()> {
     let performer = Arc::new(performer(args));
-    let worker = worker(args, &performer, tls);
+    let mut worker = worker(args, &performer, tls);
+    if let Some(control) = control {
+        worker = worker.control(controlled(args, control));
+    }
     let stop = worker.stop_handle();
     let (term, int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let at_once = watch::Sender::new(false);
@@ -94,7 +105,16 @@ async fn work(args: &Args, tls: Option<Tls>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The first signal lets running jobs end, the second gives them back.
+/// What the manager is told, and what becomes of the worker without it.
+fn controlled(args: &Args, control: Control) -> Control {
+    let name = args.id.clone().unwrap_or_else(|| args.functions.join(","));
+    control.named(name, "conveyor worker").when_lost(match args.when_manager_lost {
+        args::ManagerLost::Drain => WhenLost::Drain,
+        args::ManagerLost::GoOn => WhenLost::GoOn,
+    })
+}
+
+/// The first signal lets running jobs end, the second gives them back. A manager's word to end counts as a first one.
 async fn stop_when_told<T>(
     stop: &Stop,
     at_once: &watch::Sender<bool>,
@@ -106,7 +126,7 @@ async fn stop_when_told<T>(
             _ = term.recv() => {}
             _ = int.recv() => {}
         }
-        if again {
+        if again || stop.is_terminated() {
             stop.now();
             at_once.send_replace(true);
         } else {
@@ -207,10 +227,13 @@ impl Process {
     async fn perform(&self, job: Job) -> Outcome {
         let context = context(&job);
         let (sender, reports) = mpsc::channel(16);
-        let performing = self.command.perform(&self.limits, &context, job.payload().clone(), sender);
+        let hold = Hold::default();
+        let payload = job.payload().clone();
+        let performing = self.command.perform_held(&self.limits, &context, payload, sender, &hold);
         // When the job is taken away its command ends with the future.
         let ending = tokio::select! {
             (ending, ()) = async { tokio::join!(performing, relay(&job, reports)) } => ending,
+            never = job.hold(|held| hold.set(held)) => match never {},
             reason = job.cancelled() => {
                 tracing::info!(job = %String::from_utf8_lossy(job.handle()), %reason, "given up");
                 return Outcome::Fail;

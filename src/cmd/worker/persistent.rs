@@ -3,7 +3,7 @@
 use super::{Verdict, context, relay};
 use bytes::Bytes;
 use clap::ValueEnum;
-use conveyor_worker::performer::{Command, Keeping, Limits, Persistent, Reply};
+use conveyor_worker::performer::{Command, Hold, Keeping, Limits, Persistent, Reply};
 use conveyor_worker::{Cancelled, Job, Outcome};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -63,9 +63,12 @@ impl Performer {
             job.cancelled().await;
         };
         let context = context(&job);
-        let performing = self.processes.perform(&context, job.payload().clone(), sender, given_up);
+        let hold = Hold::default();
+        let payload = job.payload().clone();
+        let performing = self.processes.perform_held(&context, payload, sender, given_up, &hold);
         let reply = tokio::select! {
             (reply, ()) = async { tokio::join!(performing, relay(&job, reports)) } => reply,
+            never = job.hold(|held| hold.set(held)) => match never {},
             () = stopped(&job) => Reply::GivenUp,
         };
         let verdict = Verdict { job: &job, exceptions: self.exceptions };

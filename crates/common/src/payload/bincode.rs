@@ -1,23 +1,11 @@
 //! bincode, between two processes of Conveyor: a version byte, then the fields.
-//!
-//! The only module that names the crate: it is no longer maintained, and its place could be taken without anybody
-//! noticing but this version byte. Everything is decoded as slices of the input, so nothing is allocated for a length
-//! that is only claimed.
 
 use super::{
     Codec, Content, Endpoints, ExecutionResult, Limits, ManagerTask, Outcome, PayloadError, Problem, TaskId,
     TaskPayload, php,
 };
-use ::bincode::config::{Configuration, Limit, LittleEndian, Varint, standard};
-use ::bincode::error::DecodeError;
-use ::bincode::{BorrowDecode, Encode, borrow_decode_from_slice, encode_to_vec};
+use crate::binary::{self, BorrowDecode, Broken, Encode, VERSION};
 use bytes::Bytes;
-
-/// First byte of every payload.
-const VERSION: u8 = 1;
-
-/// Beyond this nothing is decoded, whatever [`Limits`] say: a packet is no larger unless configured.
-const MOST_BYTES: usize = 1 << 30;
 
 #[derive(Encode, BorrowDecode)]
 enum Id<'a> {
@@ -64,17 +52,12 @@ struct Manager<'a> {
     original: Option<&'a [u8]>,
 }
 
-const fn configuration() -> Configuration<LittleEndian, Varint, Limit<MOST_BYTES>> {
-    standard().with_limit::<MOST_BYTES>()
-}
-
 const fn error(at: usize, problem: Problem) -> PayloadError {
     PayloadError::new(Codec::Bincode, at, problem)
 }
 
 fn write(value: &impl Encode, limits: &Limits) -> Result<Vec<u8>, PayloadError> {
-    let bytes = encode_to_vec((VERSION, value), configuration())
-        .map_err(|problem| error(0, Problem::Format(problem.to_string())))?;
+    let bytes = binary::write(&(VERSION, value)).map_err(|problem| error(0, Problem::Format(problem)))?;
     limits.check_bytes(Codec::Bincode, bytes.len())?;
     Ok(bytes)
 }
@@ -87,9 +70,9 @@ fn read<'a, T: BorrowDecode<'a, ()>>(input: &'a [u8], limits: &Limits) -> Result
         None => return Err(error(0, Problem::Truncated)),
     };
     // bincode does not say where it was.
-    let (value, used) = borrow_decode_from_slice(rest, configuration()).map_err(|problem| match problem {
-        DecodeError::UnexpectedEnd { .. } => error(input.len(), Problem::Truncated),
-        problem => error(1, Problem::Format(problem.to_string())),
+    let (value, used) = binary::read(rest).map_err(|broken| match broken {
+        Broken::Truncated => error(input.len(), Problem::Truncated),
+        Broken::Format(problem) => error(1, Problem::Format(problem)),
     })?;
     match rest.len().saturating_sub(used) {
         0 => Ok(value),

@@ -7,26 +7,35 @@ use tokio::process::Child;
 
 /// Everything that a command started, ended when nobody waits for it any more.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(crate) struct Group {
     leader: Option<Pid>,
 }
 
 impl Group {
     /// The group that `child` leads; it has just started.
-    pub(super) fn of(child: &Child) -> Self {
+    pub(crate) fn of(child: &Child) -> Self {
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
         Self { leader: pid.and_then(Pid::from_raw) }
     }
 
     /// Signals all of it. That nobody is left is no failure.
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         if let Some(leader) = self.leader {
             let _ = kill_process_group(leader, signal);
+            if signal == Signal::TERM {
+                // One that was stopped would not hear it.
+                let _ = kill_process_group(leader, Signal::CONT);
+            }
         }
     }
 
+    /// Stops all of it, or lets it go on.
+    pub(crate) fn hold(&self, held: bool) {
+        self.signal(if held { Signal::STOP } else { Signal::CONT });
+    }
+
     /// Sets the limits of a command that has just started and still waits for its work.
-    pub(super) fn apply(&self, limits: &Limits) -> io::Result<()> {
+    pub(crate) fn apply(&self, limits: &Limits) -> io::Result<()> {
         let limit = |resource, value: Option<u64>| match value {
             Some(value) => {
                 let both = Rlimit { current: Some(value), maximum: Some(value) };

@@ -12,6 +12,7 @@ use rustix::io::ioctl_fionread;
 use rustix::process::Signal;
 use std::io;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
@@ -60,7 +61,7 @@ struct Voice {
 #[derive(Debug)]
 pub(super) struct Kept {
     voice: Voice,
-    group: Group,
+    group: Arc<Group>,
     to: pipe::Sender,
     noise: Noise,
     /// Jobs answered.
@@ -104,13 +105,18 @@ impl Kept {
         ];
         prepared.fd_mappings(mappings).map_err(io::Error::other)?;
         let mut child = tokio::process::Command::from(prepared).kill_on_drop(true).spawn()?;
-        let group = Group::of(&child);
+        let group = Arc::new(Group::of(&child));
         group.apply(limits)?;
         let noise = Noise::of(&mut child, limits.stderr_bytes);
         let from = pipe::Receiver::from_owned_fd(messages.into())?;
         let to = pipe::Sender::from_owned_fd(jobs.into())?;
         let voice = Voice { child, from, frames: Frames::new(limits.output_bytes), ended: None };
         Ok(Self { voice, group, to, noise, jobs: 0, in_step: true })
+    }
+
+    /// All that it started, to be held.
+    pub(super) fn group(&self) -> Arc<Group> {
+        self.group.clone()
     }
 
     /// Whether it can have a job: it runs, has read all of the last one, and said nothing since its answer.
@@ -185,7 +191,7 @@ impl Kept {
     /// Ends it and all it started at once.
     pub(super) async fn kill(self, reason: Reason) -> Failure {
         let Self { mut voice, group, noise, .. } = self;
-        drop(group);
+        group.signal(Signal::KILL);
         let _ = timeout(LEFTOVERS, voice.child.wait()).await;
         Failure { reason, stderr: noise.last(LEFTOVERS).await }
     }

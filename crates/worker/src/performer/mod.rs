@@ -7,13 +7,15 @@
 
 mod capture;
 pub mod frames;
-mod group;
+pub(crate) mod group;
+mod hold;
 mod kept;
-mod noise;
+pub(crate) mod noise;
 mod persistent;
 mod process;
 mod reports;
 
+pub use hold::Hold;
 pub use persistent::{Keeping, Persistent, Reply};
 pub use process::{Command, Context, Limits, Output};
 pub use reports::{Report, Reports};

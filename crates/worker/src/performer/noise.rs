@@ -18,34 +18,43 @@ const LINE_BYTES: usize = 1024;
 
 /// Both streams of one process.
 #[derive(Debug)]
-pub(super) struct Noise {
+pub(crate) struct Noise {
     tail: Arc<Mutex<Tail>>,
     drains: JoinSet<()>,
 }
 
 impl Noise {
     /// Listens to `child` from now on, and keeps the last `limit` bytes.
-    pub(super) fn of(child: &mut Child, limit: usize) -> Self {
+    pub(crate) fn of(child: &mut Child, limit: usize) -> Self {
+        Self::of_streams(child.id().unwrap_or_default(), child.stdout.take(), child.stderr.take(), limit)
+    }
+
+    /// Listens to the streams of `process`, and keeps the last `limit` bytes.
+    pub(crate) fn of_streams(
+        process: u32,
+        stdout: Option<impl AsyncRead + Unpin + Send + 'static>,
+        stderr: Option<impl AsyncRead + Unpin + Send + 'static>,
+        limit: usize,
+    ) -> Self {
         let tail = Arc::new(Mutex::new(Tail::new(limit)));
         let mut drains = JoinSet::new();
-        let process = child.id().unwrap_or_default();
-        if let Some(stdout) = child.stdout.take() {
+        if let Some(stdout) = stdout {
             drains.spawn(drain(stdout, tail.clone(), process, "stdout"));
         }
-        if let Some(stderr) = child.stderr.take() {
+        if let Some(stderr) = stderr {
             drains.spawn(drain(stderr, tail.clone(), process, "stderr"));
         }
         Self { tail, drains }
     }
 
     /// A new job: what was written before does not belong to it.
-    pub(super) fn forget(&self) {
+    pub(crate) fn forget(&self) {
         locked(&self.tail).take();
     }
 
     /// The end of what was written, once the process is gone. What left its group may hold the streams open, and
     /// is not listened to longer than `patience`.
-    pub(super) async fn last(mut self, patience: Duration) -> Bytes {
+    pub(crate) async fn last(mut self, patience: Duration) -> Bytes {
         let all = async { while self.drains.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(patience, all).await;
         locked(&self.tail).take()

@@ -4,6 +4,7 @@
 //! it may say, and how, is in [`frames`](super::frames) and docs/performer.md. A seat whose processes crash waits
 //! before it starts the next one.
 
+use super::hold::Hold;
 use super::kept::{Answer, Kept, Trouble};
 use super::process::{Command, Context, Limits};
 use super::reports::Report;
@@ -118,6 +119,18 @@ impl Persistent {
         reports: mpsc::Sender<Report>,
         given_up: impl Future<Output = ()>,
     ) -> Reply {
+        self.perform_held(context, payload, reports, given_up, &Hold::default()).await
+    }
+
+    /// [`Persistent::perform`] with a process that may be held meanwhile, which does not count for [`Limits::timeout`].
+    pub async fn perform_held(
+        &self,
+        context: &Context,
+        payload: Bytes,
+        reports: mpsc::Sender<Report>,
+        given_up: impl Future<Output = ()>,
+        hold: &Hold,
+    ) -> Reply {
         let mut given_up = pin!(given_up);
         let mut taken = tokio::select! {
             taken = self.seat() => taken,
@@ -133,13 +146,9 @@ impl Persistent {
                 Err(failure) => return taken.seat.crashed(failure),
             };
             let is_new = process.jobs == 0;
+            let group = process.group();
             let patience = async {
-                let limit = async {
-                    match self.limits.timeout {
-                        Some(limit) => sleep(limit).await,
-                        None => std::future::pending().await,
-                    }
-                };
+                let limit = hold.limit(&group, self.limits.timeout);
                 let grace = async {
                     given_up.as_mut().await;
                     sleep(self.limits.grace).await;

@@ -2,10 +2,12 @@
 
 use super::capture::{Cut, Overflow, Tail, Whole, feed, read_some};
 use super::group::Group;
+use super::hold::Hold;
 use super::reports::{Report, Reports};
 use super::{Ending, Failure, Reason};
 use bytes::{Bytes, BytesMut};
 use command_fds::{CommandFdExt, FdMapping};
+use conveyor_common::control::FD_VARIABLE;
 use rustix::process::Signal;
 use std::ffi::OsString;
 use std::io;
@@ -104,6 +106,18 @@ impl Command {
         payload: Bytes,
         reports: mpsc::Sender<Report>,
     ) -> Ending {
+        self.perform_held(limits, context, payload, reports, &Hold::default()).await
+    }
+
+    /// [`Command::perform`] of a command that may be held meanwhile, which does not count for [`Limits::timeout`].
+    pub async fn perform_held(
+        &self,
+        limits: &Limits,
+        context: &Context,
+        payload: Bytes,
+        reports: mpsc::Sender<Report>,
+        hold: &Hold,
+    ) -> Ending {
         let started = self.start(context).and_then(|(child, pipe)| {
             let group = Group::of(&child);
             group.apply(limits)?;
@@ -132,7 +146,8 @@ impl Command {
             let (written, _) = tokio::join!(writing, reading);
             written
         };
-        let ended = wait(&mut child, &group, streams, limits.timeout, &cut).await;
+        let deadline = hold.limit(&group, limits.timeout);
+        let ended = wait(&mut child, &group, streams, deadline, &cut).await;
         let reason = match ended {
             Ended::By(status) => reason(status),
             Ended::Unknown(error) => Some(Reason::Lost(error.to_string())),
@@ -163,10 +178,12 @@ impl Command {
 
 impl Command {
     /// What both ways of running it have in common: all but descriptors.
-    pub(super) fn prepared(&self) -> std::process::Command {
+    pub(crate) fn prepared(&self) -> std::process::Command {
         let mut command = std::process::Command::new(&self.program);
         command
             .args(&self.arguments)
+            // A performer's channel to its manager is not its commands'.
+            .env_remove(FD_VARIABLE)
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .process_group(0);
         if let Some(directory) = &self.directory {
@@ -205,16 +222,11 @@ async fn wait(
     child: &mut Child,
     group: &Group,
     streams: impl Future<Output = Result<(), Overflow>>,
-    limit: Option<Duration>,
+    deadline: impl Future<Output = ()>,
     cut: &watch::Sender<bool>,
 ) -> Ended {
     let mut streams = std::pin::pin!(streams);
-    let mut deadline = std::pin::pin!(async {
-        match limit {
-            Some(limit) => sleep(limit).await,
-            None => std::future::pending().await,
-        }
-    });
+    let mut deadline = std::pin::pin!(deadline);
     let mut open = true;
     let status = loop {
         tokio::select! {
