@@ -18,6 +18,12 @@ const NAME_BYTES: usize = 100;
 /// How the last line of a journal begins when its run is over.
 const FINISHED: &[u8] = b"{\"what\":\"finished\"";
 
+/// What it says when there is something to go on with.
+const STILL_OPEN: &[u8] = b"\"open\":true";
+
+/// Journals of a client that are kept because they can be gone on with.
+const OPEN: usize = 100;
+
 /// More bytes than that line has.
 const LAST_LINE_BYTES: u64 = 512;
 
@@ -102,21 +108,19 @@ impl State {
         Ok(found.into_iter().map(|(_, path)| path).collect())
     }
 
-    /// Removes journals of runs that are over, all but the newest `keep`. Those of killed runs stay: they can be gone on with.
+    /// Removes journals of runs that are over, all but the newest `keep`. Those of runs that can be gone on with, because they
+    /// were killed or ended early, stay: the newest [`OPEN`] of them.
     ///
     /// # Errors
     /// They cannot be read or removed.
     pub(crate) fn prune(&self, name: &str, keep: usize) -> io::Result<()> {
-        let mut finished = 0;
+        let (mut finished, mut open) = (0, 0);
         for path in self.journals(Some(name))? {
-            let removed = match is_finished(&path) {
-                Ok(false) => continue,
-                Ok(true) => {
-                    finished += 1;
-                    if finished <= keep { Ok(()) } else { fs::remove_file(&path) }
-                }
-                Err(error) => Err(error),
-            };
+            let removed = is_over(&path).and_then(|over| {
+                let (count, most) = if over { (&mut finished, keep) } else { (&mut open, OPEN) };
+                *count += 1;
+                if *count <= most { Ok(()) } else { fs::remove_file(&path) }
+            });
             match removed {
                 // Another run has removed it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -160,15 +164,16 @@ fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
-/// Whether the last line says so: journals can be large.
-fn is_finished(path: &Path) -> io::Result<bool> {
+/// Whether the last line says that nothing is left to do: journals can be large.
+fn is_over(path: &Path) -> io::Result<bool> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(LAST_LINE_BYTES)))?;
     let mut tail = Vec::new();
     file.read_to_end(&mut tail)?;
     let lines = tail.strip_suffix(b"\n").unwrap_or(&tail);
-    Ok(lines.rsplit(|byte| *byte == b'\n').next().is_some_and(|last| last.starts_with(FINISHED)))
+    let last = lines.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    Ok(last.starts_with(FINISHED) && !last.windows(STILL_OPEN.len()).any(|part| part == STILL_OPEN))
 }
 
 #[cfg(test)]
@@ -188,13 +193,14 @@ mod tests {
         for run in 1..=4 {
             write(&format!("r{run}"), "{\"what\":\"finished\",\"at\":1}", run);
         }
+        write("stopped", "{\"what\":\"finished\",\"at\":1,\"open\":true}", 0);
         write("killed", "{\"what\":\"ended\",\"message\":\"{\\\"what\\\":\\\"finished\\\"}\"}", 0);
         state.prune("a", 2).unwrap();
         let names = |paths: Vec<PathBuf>| -> Vec<String> {
             paths.iter().map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect()
         };
-        assert_eq!(names(state.journals(Some("a")).unwrap()), ["r4", "r3", "killed"]);
-        assert_eq!(names(state.journals(None).unwrap()), ["r4", "r3", "killed"]);
+        assert_eq!(names(state.journals(Some("a")).unwrap()), ["r4", "r3", "stopped", "killed"]);
+        assert_eq!(names(state.journals(None).unwrap()), ["r4", "r3", "stopped", "killed"]);
         assert_eq!(state.journals(Some("b")).unwrap(), Vec::<PathBuf>::new());
     }
 

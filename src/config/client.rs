@@ -140,6 +140,13 @@ impl ClientTable {
 }
 
 impl ManagerTable {
+    /// Both of what every manager needs are there.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let missing = |key: &str| format!("its manager has no {key}: write {key} = \"...\" in its table");
+        self.function.as_ref().ok_or_else(|| missing("function"))?;
+        self.command.as_ref().ok_or_else(|| missing("command")).map(drop)
+    }
+
     fn over(self, below: Self) -> Self {
         Self {
             function: self.function.or(below.function),

@@ -7,6 +7,8 @@ pub(crate) mod values;
 pub(crate) use client::{ClientTable, Endpoints, ManagerTable, Tasks};
 
 use crate::schedules::config::{self as schedules, Schedule, What};
+use crate::sinks::Sinks;
+use crate::state::check_name;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,6 +17,9 @@ use std::path::{Path, PathBuf};
 
 /// Variable with the path of the file.
 pub(crate) const CONFIG_VARIABLE: &str = "CONVEYOR_CONFIG";
+
+/// Variable with the server for runs that name none: that of the process which runs a schedule.
+pub(crate) const OWN_SERVER_VARIABLE: &str = "CONVEYOR_OWN_SERVER";
 
 /// The file that is read when none is named, if it is there.
 const DEFAULT: &str = "conveyor.toml";
@@ -28,7 +33,7 @@ pub(crate) struct Config {
     schedules: Vec<Schedule>,
 }
 
-/// The whole file. Tables of other parts are let be.
+/// The whole file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
@@ -36,10 +41,6 @@ struct Document {
     client: BTreeMap<String, ClientTable>,
     #[serde(default)]
     schedule: toml::Table,
-    #[serde(default, rename = "performer")]
-    _performer: toml::Table,
-    #[serde(default, rename = "server")]
-    _server: toml::Table,
 }
 
 impl Config {
@@ -60,7 +61,12 @@ impl Config {
         let document: Document = toml::from_str(text).map_err(|error| error::in_words(path, text, &error))?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let clients = document.client.into_iter();
-        let clients = clients.map(|(name, table)| (name, table.relative_to(directory))).collect();
+        let clients: BTreeMap<String, ClientTable> =
+            clients.map(|(name, table)| (name, table.relative_to(directory))).collect();
+        let at = |error: String| format!("{}: {error}", path.display());
+        for (name, client) in &clients {
+            check_client(name, client).map_err(|error| at(format!("[client.{name}]: {error}")))?;
+        }
         let schedules =
             schedules::parse(&document.schedule).map_err(|error| format!("{}: {error}", path.display()))?;
         let config = Self { path: Some(path.to_owned()), clients, schedules };
@@ -107,6 +113,13 @@ impl Config {
             }
         }
     }
+}
+
+/// What can be wrong with a client although each of its keys is right.
+fn check_client(name: &str, client: &ClientTable) -> Result<(), String> {
+    check_name(name)?;
+    Sinks::from_config(client.attention, &client.notify)?;
+    client.manager.as_ref().map_or(Ok(()), ManagerTable::check)
 }
 
 #[cfg(test)]

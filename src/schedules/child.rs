@@ -4,6 +4,7 @@ use super::store::RunLock;
 use command_fds::{CommandFdExt, FdMapping};
 use conveyor_client::schedule::How;
 use rustix::process::{Pid, Signal, kill_process_group};
+use std::fs::File;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -24,6 +25,12 @@ pub(super) fn spawn(command: &mut Command, lock: &RunLock, foreground: bool) -> 
         command.stdout(Stdio::null());
     }
     command.spawn()
+}
+
+/// Lets a program that a run starts not inherit the lock of the run: it would hold it for as long as it lives.
+pub(crate) fn without_lock(command: &mut Command) -> io::Result<()> {
+    let nothing = FdMapping { parent_fd: File::open("/dev/null")?.into(), child_fd: LOCK_FD };
+    command.fd_mappings(vec![nothing]).map(drop).map_err(io::Error::other)
 }
 
 /// Sends a signal to a run and all it has started.

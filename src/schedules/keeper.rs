@@ -7,6 +7,7 @@ use super::config::{PlainJob, Schedule, What};
 use super::store::{Folder, RunLock};
 use super::submit::{self, Found};
 use super::{child, now};
+use crate::config::OWN_SERVER_VARIABLE;
 use conveyor_client::schedule::{Effect, Event, How, Kind, Machine, Phase, Run, Start, State, Where, unique};
 use std::collections::{BTreeMap, VecDeque};
 use std::env;
@@ -70,6 +71,11 @@ impl Starter {
     pub(super) fn command(&self, run: &str, unique: &str) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.words).arg(run).arg("--config").arg(&self.config).args(["--run-id", unique]);
+        if !self.foreground {
+            command.arg("--quiet");
+        }
+        // For runs that name no server.
+        command.env(OWN_SERVER_VARIABLE, &self.server);
         command
     }
 }

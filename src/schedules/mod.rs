@@ -9,6 +9,8 @@ mod starting;
 pub(crate) mod store;
 mod submit;
 
+pub(crate) use child::without_lock;
+
 use crate::state::STATE_VARIABLE;
 use config::Schedule;
 use keeper::{Keeper, Starter};

@@ -33,9 +33,8 @@ impl Folder {
     /// There is no place for it, or it cannot be made; says what to do.
     pub(crate) fn open(given: Option<&Path>) -> Result<Self, String> {
         let folder = Self::at(given)?;
-        std::fs::create_dir_all(&folder.0).map_err(|error| {
-            format!("{}: {error}: give another directory with --state-dir", folder.0.display())
-        })?;
+        crate::state::make(&folder.0)
+            .map_err(|error| format!("{error}: give another directory with --state-dir"))?;
         Ok(folder)
     }
 

@@ -24,7 +24,7 @@ impl<'de> Deserialize<'de> for Attention {
             "log" => Ok(Self::Log),
             "mail" => Ok(Self::Mail),
             "both" => Ok(Self::Both),
-            _ => Err(D::Error::custom(format!("attention {text:?} is unknown: log, mail and both are not"))),
+            _ => Err(D::Error::custom(format!("attention {text:?} is unknown: write log, mail or both"))),
         }
     }
 }

@@ -141,7 +141,7 @@ impl Via {
     fn new(config: &config::Mail) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "via {:?} is unknown: sendmail, sendmail:/PATH, smtp://HOST:PORT and smtps://HOST:PORT are not",
+                "via {:?} is unknown: write sendmail, sendmail:/PATH, smtp://HOST:PORT or smtps://HOST:PORT",
                 config.via
             )
         };

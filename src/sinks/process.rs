@@ -22,6 +22,7 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// It cannot be started, did not end with status 0, or ran out of time. What it wrote to standard error is in the message.
 pub(super) fn run(mut command: Command, input: Vec<u8>, deadline: Instant) -> Result<(), String> {
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+    crate::schedules::without_lock(&mut command).map_err(|error| error.to_string())?;
     let program = command.get_program().display().to_string();
     let mut child = command.spawn().map_err(|error| format!("cannot start {program}: {error}"))?;
     if let Some(mut stdin) = child.stdin.take() {

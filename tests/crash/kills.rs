@@ -128,8 +128,8 @@ impl Scenario {
                 scope.spawn(move || shift.work(&[WORK], self.window.is_zero()));
             }
             wait_for("enough jobs are acknowledged", || {
-                let many =
-                    ledger.acknowledged_in_this_life() >= enough && ledger.outstanding() >= OUTSTANDING + MARGIN;
+                let many = ledger.acknowledged_in_this_life() >= enough
+                    && ledger.outstanding() >= OUTSTANDING + MARGIN;
                 (many && born.elapsed() > self.window * 2).then_some(())
             });
             let when = Instant::now();

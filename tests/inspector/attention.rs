@@ -111,7 +111,7 @@ fn what_is_wrong_with_a_configuration_is_said_with_what_is_right() {
         ("sink = 'mail'\nto = ['nobody']".to_owned(), "to \"nobody\" is no mail address"),
         ("sink = 'mail'\nto = ['a@b.c\\r\\nBcc: d@e.f']".replace('\'', "\""), "is no mail address"),
         (mail("from = '@'"), "from \"@\" is no mail address"),
-        (mail("via = 'pigeon'"), "sendmail, sendmail:/PATH, smtp://HOST:PORT and smtps://HOST:PORT are not"),
+        (mail("via = 'pigeon'"), "write sendmail, sendmail:/PATH, smtp://HOST:PORT or smtps://HOST:PORT"),
         (mail("via = 'http://h'"), "via \"http://h\" is unknown"),
         (mail("via = 'smtp://h/path'"), "via \"smtp://h/path\" is unknown"),
         (mail("via = 'smtp://user:secret@h'"), "via holds a user"),
@@ -133,7 +133,7 @@ fn what_is_wrong_with_a_configuration_is_said_with_what_is_right() {
         assert!(told.errors.contains("conveyor.toml") && !told.errors.contains("secret@"), "{told:?}");
     }
     let log = "[[client.nightly.notify]]\nsink = 'log'\n";
-    setup.tell(&format!("attention = 'sms'\n{log}"), &[]).refused("log, mail and both are not");
+    setup.tell(&format!("attention = 'sms'\n{log}"), &[]).refused("write log, mail or both");
     setup.tell(&format!("attention = 'mail'\n{log}"), &[]).refused("no notify entry is one");
     setup.tell("", &[]).refused("there is no notify entry");
     setup.tell(&format!("servers = ['127.0.0.1']\n{log}"), &[]);

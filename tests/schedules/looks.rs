@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 const CONFIG: &str = "[schedule.nightly]\ncron = '30 2 * * *'\nzone = 'America/New_York'\njitter = '5m'\nrun = 'resize'\n\
      [schedule.local]\ncron = '@hourly'\njob = { function = 'f' }\n\
-     [schedule.off]\ncron = '@hourly'\nenabled = false\nrun = 'x'\n[performer.else]\nof = 'others'\n";
+     [schedule.off]\ncron = '@hourly'\nenabled = false\nrun = 'x'\n";
 
 #[test]
 fn list_next_and_check_show_what_is_configured() {

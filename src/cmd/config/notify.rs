@@ -1,6 +1,7 @@
 //! `conveyor config test-notify`: do the mails and webhooks of a client arrive?
 
-use crate::config::Config;
+use crate::config::{CONFIG_VARIABLE, Config};
+use crate::schedules::CONFIG_FILE;
 use crate::sinks::{Notice, Sinks};
 use clap::ValueEnum;
 use serde_json::json;
@@ -12,8 +13,8 @@ use std::process::ExitCode;
 pub(super) struct Args {
     /// The client, as in [client.NAME]
     name: String,
-    /// The configuration file
-    #[arg(long, value_name = "FILE")]
+    /// Configuration file (default: conveyor.toml)
+    #[arg(long, value_name = "FILE", default_value = CONFIG_FILE, env = CONFIG_VARIABLE)]
     config: PathBuf,
     /// Tell only those that are told of such a run
     #[arg(long = "as", value_name = "OUTCOME")]

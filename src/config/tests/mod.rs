@@ -27,7 +27,7 @@ fn every_key_of_a_client_is_read() {
         retry = ["error", "timed-out"]
         endpoints = ["tcp://127.0.0.1:6267"]
         keep = 5
-        attention = "both"
+        attention = "log"
         notify = [{ sink = "log" }]
         [client.resize-all.manager]
         function = "managers"
@@ -39,8 +39,6 @@ fn every_key_of_a_client_is_read() {
         [schedule.nightly]
         cron = "0 3 * * *"
         run = "resize-all"
-        [server]
-        [performer.x]
     "#;
     let table = Config::read(Path::new("etc/c.toml"), text).unwrap().client("resize-all").unwrap();
     assert_eq!(table.tasks, Some(Tasks::File("etc/tasks.jsonl".into())), "seen from the file");

@@ -412,7 +412,8 @@ impl<'a> Driver<'a> {
         };
         let report = self.ledger.report(&self.spec.name, &self.spec.tasks, times);
         let Report { ok, error, missing, .. } = report;
-        self.line(&Record::Finished { at: ended.0, ok, error, missing })?;
+        let open = self.ledger.aborted().is_some();
+        self.line(&Record::Finished { at: ended.0, ok, error, missing, open })?;
         self.journal.sync().await.map_err(RunError::Journal)?;
         Ok(report)
     }

@@ -54,7 +54,15 @@ pub(super) enum Record {
     /// Another client goes on.
     Resumed { at: u64, policy: Policy },
     /// The run is over.
-    Finished { at: u64, ok: usize, error: usize, missing: usize },
+    Finished {
+        at: u64,
+        ok: usize,
+        error: usize,
+        missing: usize,
+        /// It was ended early: there is something to go on with.
+        #[serde(default)]
+        open: bool,
+    },
 }
 
 /// What a run is, and what a client that goes on with it must agree about.

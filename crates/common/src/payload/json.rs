@@ -173,9 +173,13 @@ impl Serialize for TaskId {
     }
 }
 
+/// What ids are.
+const NO_ID: &str = "an id is a text, or a number of 64 bits without a fraction";
+
 impl<'de> Deserialize<'de> for TaskId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        from_id(Id::deserialize(deserializer)?).map_err(D::Error::custom)
+        let id = Id::deserialize(deserializer).map_err(|_| D::Error::custom(NO_ID))?;
+        from_id(id).map_err(D::Error::custom)
     }
 }
 

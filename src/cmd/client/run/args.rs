@@ -173,6 +173,11 @@ pub(in crate::cmd::client) struct Run {
 }
 
 impl Run {
+    /// Whether something is said that a run which is gone on with has in its journal.
+    pub(super) const fn says_what_to_do(&self) -> bool {
+        self.function.is_some() || self.tasks.is_some() || self.tasks_command.is_some()
+    }
+
     /// What the flags say, as a table of the file would.
     pub(super) fn table(&self) -> Result<ClientTable, String> {
         if self.json && self.output.as_ref().is_some_and(|path| path.as_os_str() == "-") {

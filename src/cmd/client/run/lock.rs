@@ -12,7 +12,7 @@ const HOLDER_BYTES: u64 = 1000;
 /// A lock that is held. No child inherits it: files are closed where a program starts.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
 }
 
 /// Why there is no lock.
@@ -26,17 +26,22 @@ pub(super) enum NoLock {
 impl Lock {
     /// Takes it, and writes down who has it. The file stays: removing it would let two processes lock two files.
     pub(super) fn take(path: &Path, run: &str) -> Result<Self, NoLock> {
-        let mut file = Self::open(path)?;
+        let mut lock = Self { file: Self::open(path)? };
+        lock.note(run).map_err(NoLock::Io)?;
+        Ok(lock)
+    }
+
+    /// Writes down who has it, and for which run.
+    pub(super) fn note(&mut self, run: &str) -> io::Result<()> {
         let holder = format!(
             "pid {}, since {}, run {run}, host {}\n",
             std::process::id(),
             Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC"),
             host()
         );
-        let written =
-            file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
-        written.map_err(NoLock::Io)?;
-        Ok(Self { _file: file })
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        self.file.write_all(holder.as_bytes())
     }
 
     /// Whether it could be taken.

@@ -93,13 +93,20 @@ async fn carry_out(
     if args.dry_run {
         return dry_run(plan, &state, &new_id, stop, signal).await;
     }
-    let _lock = lock(plan, &state, &new_id)?;
+    let host = lock(plan, &state, &new_id)?;
     let cluster = cluster_lock(plan, &new_id, stop, signal).await?;
-    let ended = locked(args, plan, &state, &new_id, stop, signal, cluster.as_ref()).await;
-    if let Some(cluster) = cluster {
+    let mut locks = Locks { host, cluster };
+    let ended = locked(args, plan, &state, &new_id, stop, signal, &mut locks).await;
+    if let Some(cluster) = locks.cluster {
         cluster.release().await;
     }
     ended
+}
+
+/// What keeps others from running it.
+struct Locks {
+    host: Option<Lock>,
+    cluster: Option<ClusterLock>,
 }
 
 /// The run, once nobody else can run it.
@@ -110,7 +117,7 @@ async fn locked(
     new_id: &str,
     stop: &channel::Sender<Option<Abort>>,
     signal: &Cell<Option<u8>>,
-    cluster: Option<&ClusterLock>,
+    locks: &mut Locks,
 ) -> Result<ExitCode, Failure> {
     let past = match &args.resume {
         Some(which) => Some(resume::open(state, &plan.name, which.as_deref())?),
@@ -118,6 +125,9 @@ async fn locked(
     };
     let run = past.as_ref().map_or(new_id, |past| &past.saved.run).to_owned();
     let failed = |what: &str, error: io::Error| Failure::Other(format!("{what}: {error}"));
+    if let (Some(lock), Some(_)) = (&mut locks.host, &past) {
+        lock.note(&run).map_err(|error| failed("cannot write down who has the lock", error))?;
+    }
     let alive = state.alive().map_err(no_state)?;
     let endpoints = Endpoints::allot(&plan.endpoints, &alive, &run).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Failure::Busy(format!("is running already: {error}")),
@@ -145,7 +155,7 @@ async fn locked(
         .map_err(|error| failed("cannot write the results", error))?;
     let is_new = resumed.is_none();
     let journal = journal.keep_results(args.output.is_some());
-    let ran = watch.run(spec, journal, stop, cluster).await;
+    let ran = watch.run(spec, journal, stop, locks.cluster.as_ref()).await;
     let written = watch.finish();
     let report = match ran {
         Ok(report) => report,
@@ -165,7 +175,11 @@ async fn locked(
     if let Err(error) = written
         && error.kind() != io::ErrorKind::BrokenPipe
     {
-        eprintln!("{}: not all results could be written: {error}", plan.name);
+        let message = format!("not all results could be written: {error}");
+        if report.is_ok() {
+            return Err(Failure::Other(message));
+        }
+        eprintln!("{}: {message}", plan.name);
     }
     Ok(outcome::code(&report, signal.get(), watch::lost(stop)))
 }

@@ -4,7 +4,7 @@ use super::args::Run;
 use super::endpoints::Endpoints;
 use super::manager::Manager;
 use crate::config::values::{Mode, Scope};
-use crate::config::{ClientTable, Config, Endpoints as Addresses, ManagerTable, Tasks};
+use crate::config::{ClientTable, Config, Endpoints as Addresses, ManagerTable, OWN_SERVER_VARIABLE, Tasks};
 use crate::sinks::Sinks;
 use crate::state;
 use conveyor_client::payload::{Codec, Limits};
@@ -70,6 +70,11 @@ impl Plan {
         let endpoints = said.endpoints.take().unwrap_or(Addresses::Dynamic);
         let (mut mode, scope) = (said.mode.unwrap_or_default(), said.scope.unwrap_or_default());
         let mut notes = Vec::new();
+        if args.resume.is_some() && args.says_what_to_do() {
+            notes.push(
+                "function and tasks are those of the journal, whatever the command line says".to_owned(),
+            );
+        }
         if mode == Mode::Parallel && scope == Scope::Cluster {
             return Err(
                 "scope cluster is about runs that exclude each other: leave it out, or mode parallel"
@@ -82,7 +87,7 @@ impl Plan {
         }
         Ok(Self {
             name: args.name.clone(),
-            servers: said.servers.take().unwrap_or_else(|| args.servers.addresses()),
+            servers: said.servers.take().or_else(own_server).unwrap_or_else(|| args.servers.addresses()),
             tls: args.servers.tls()?,
             function: said.function.take(),
             priority: said.priority.unwrap_or(Priority::Normal),
@@ -197,6 +202,12 @@ impl Plan {
             None => options,
         }
     }
+}
+
+/// The server of whoever started this run, if it is a scheduled one.
+fn own_server() -> Option<Vec<String>> {
+    let server = std::env::var(OWN_SERVER_VARIABLE).ok().filter(|server| !server.is_empty())?;
+    Some(vec![server])
 }
 
 fn manager(table: ManagerTable) -> Result<Manager, String> {

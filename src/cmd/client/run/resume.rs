@@ -2,7 +2,7 @@
 
 use super::outcome::Failure;
 use crate::state::State;
-use conveyor_client::run::{Journal, RunOutcome, Saved};
+use conveyor_client::run::{Journal, JournalError, RunOutcome, Saved};
 use std::path::{Path, PathBuf};
 
 /// A run that was not ended.
@@ -54,13 +54,23 @@ fn newest(state: &State, name: &str) -> Result<PathBuf, Failure> {
     let runs = state.runs().join(name);
     let journals = state.journals(Some(name));
     let journals = journals.map_err(|error| Failure::Other(format!("{}: {error}", runs.display())))?;
-    let open = journals.into_iter().find(|path| Saved::read(path).is_ok_and(|saved| is_open(&saved)));
-    open.ok_or_else(|| {
-        Failure::Usage(format!(
-            "there is no run of {name} to go on with in {}: leave --resume out to start one",
-            runs.display()
-        ))
-    })
+    for path in journals {
+        match Saved::read(&path) {
+            Ok(saved) if is_open(&saved) => return Ok(path),
+            // Nothing was submitted of it, or it is gone.
+            Ok(_) | Err(JournalError::Incomplete { .. } | JournalError::Io { .. }) => {}
+            // An older one is not what is meant.
+            Err(error) => {
+                return Err(Failure::Usage(format!(
+                    "{error}; to go on with another run, name it: --resume RUN"
+                )));
+            }
+        }
+    }
+    Err(Failure::Usage(format!(
+        "there is no run of {name} to go on with in {}: leave --resume out to start one",
+        runs.display()
+    )))
 }
 
 /// Whether there is something left to do.

@@ -23,7 +23,7 @@ pub(super) async fn of_report(plan: &Plan, report: &Report, quiet: bool) {
 pub(super) async fn of_failure(plan: &Plan, message: &str) {
     let name = &plan.name;
     let notice = Notice {
-        run: String::new(),
+        run: "not begun".to_owned(),
         name: name.clone(),
         subject: format!("conveyor: {name}: could not be run"),
         ok: false,

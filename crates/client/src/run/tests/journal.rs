@@ -197,7 +197,7 @@ fn what_aborted_and_resumed_a_run_comes_back() {
         Record::Submitted { at: 2, task: 0, attempt: 1 },
         Record::Aborted { at: 3, why: Abort::Stopped("by hand".to_owned()).into() },
         Record::Cancelled { at: 4, cancelled: 1, asked: 1 },
-        Record::Finished { at: 5, ok: 0, error: 0, missing: 2 },
+        Record::Finished { at: 5, ok: 0, error: 0, missing: 2, open: false },
     ];
     lines.iter().for_each(|line| journal.line(line).unwrap());
     journal.flush().unwrap();
