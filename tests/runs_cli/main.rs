@@ -13,6 +13,7 @@ mod support;
 mod cluster;
 mod concepts;
 mod endpoints;
+mod lasting;
 mod locks;
 mod notices;
 mod output;
