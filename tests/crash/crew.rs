@@ -4,7 +4,7 @@ use crate::conn::Conn;
 use crate::ledger::Ledger;
 use crate::support::packet;
 use crate::wire::{
-    CAN_DO, GRAB_JOB, JOB_ASSIGN, JOB_CREATED, NO_JOB, NOOP, PRE_SLEEP, SUBMIT_JOB_BG, SUBMIT_JOB_EPOCH,
+    CAN_DO, GRAB_JOB, JOB_ASSIGN, NO_JOB, NOOP, PRE_SLEEP, SUBMIT_JOB_BG, SUBMIT_JOB_EPOCH,
     SUBMIT_JOB_HIGH_BG, SUBMIT_JOB_LOW_BG, WORK_COMPLETE,
 };
 use crate::{Dice, pass};
@@ -130,8 +130,7 @@ impl Shift<'_> {
                 conn.send(WORK_COMPLETE, &[&handle, b""])?;
                 reported.push(id);
             }
-            if proofs && reported.len() >= REPORTS {
-                self.prove(&mut conn)?;
+            if proofs && reported.len() >= REPORTS && self.prove(&mut conn)? {
                 self.ledger.settled(reported.drain(..));
             }
             if idle {
@@ -144,14 +143,15 @@ impl Shift<'_> {
         Ok(())
     }
 
-    /// Goes to the store and back: what was sent before is stored too.
-    fn prove(&self, conn: &mut Conn) -> io::Result<()> {
+    /// Goes to the store and back: what was sent before is stored too. A job that is refused, because there is no room for one
+    /// more, proves nothing.
+    fn prove(&self, conn: &mut Conn) -> io::Result<bool> {
         let id = self.ledger.sent(HELD, false);
         conn.send(SUBMIT_JOB_BG, &[HELD.as_bytes(), b"", &self.payload(id)])?;
-        let (opcode, handle) = conn.receive()?;
-        assert_eq!(opcode, JOB_CREATED);
-        self.ledger.answered(id, Ok(handle));
-        Ok(())
+        let answer = conn.created()?;
+        let is_stored = answer.is_ok();
+        self.ledger.answered(id, answer);
+        Ok(is_stored)
     }
 }
 
