@@ -1,8 +1,9 @@
 //! `conveyor all-in-one`: a server and demo workers in one process.
 
 use crate::cmd::server::explain;
+use crate::config::CONFIG_FILE;
 use crate::logging::Log;
-use crate::schedules::{CONFIG_FILE, Prepared, ScheduleArgs};
+use crate::schedules::{Prepared, ScheduleArgs};
 use crate::settings::{self, DEFAULT_PORT, Given, LogTarget, Settings, Verbosity};
 use crate::signals::Signals;
 use crate::storage::{Otherwise, StorageArgs};

@@ -22,7 +22,7 @@ pub(crate) const CONFIG_VARIABLE: &str = "CONVEYOR_CONFIG";
 pub(crate) const OWN_SERVER_VARIABLE: &str = "CONVEYOR_OWN_SERVER";
 
 /// The file that is read when none is named, if it is there.
-const DEFAULT: &str = "conveyor.toml";
+pub(crate) const CONFIG_FILE: &str = "conveyor.toml";
 
 /// What the file says.
 #[derive(Debug, Default)]
@@ -49,7 +49,7 @@ impl Config {
     /// # Errors
     /// One that is named is not there, or there is something wrong in it: file, line, and what to write instead.
     pub(crate) fn load(named: Option<&Path>) -> Result<Self, String> {
-        let path = named.unwrap_or(Path::new(DEFAULT));
+        let path = named.unwrap_or(Path::new(CONFIG_FILE));
         match fs::read_to_string(path) {
             Ok(text) => Self::read(path, &text),
             Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
@@ -63,10 +63,6 @@ impl Config {
         let clients = document.client.into_iter();
         let clients: BTreeMap<String, ClientTable> =
             clients.map(|(name, table)| (name, table.relative_to(directory))).collect();
-        let at = |error: String| format!("{}: {error}", path.display());
-        for (name, client) in &clients {
-            check_client(name, client).map_err(|error| at(format!("[client.{name}]: {error}")))?;
-        }
         let schedules =
             schedules::parse(&document.schedule).map_err(|error| format!("{}: {error}", path.display()))?;
         let config = Self { path: Some(path.to_owned()), clients, schedules };
@@ -74,15 +70,17 @@ impl Config {
         Ok(config)
     }
 
-    /// What schedules start must be there.
+    /// What schedules start must be there and whole: nobody is at hand to say the rest by flags, or to read what is wrong.
     fn check_runs(&self) -> Result<(), String> {
         for schedule in &self.schedules {
-            if let What::Run(name) = &schedule.what
-                && !self.clients.contains_key(name)
-            {
-                let no_client = self.no_client(name);
-                return Err(format!("schedule.{}.run: {no_client}", schedule.plan.name));
-            }
+            let What::Run(name) = &schedule.what else { continue };
+            let checked = match self.clients.get(name) {
+                None => Err(self.no_client(name)),
+                Some(client) => {
+                    check_client(name, client).map_err(|error| format!("[client.{name}]: {error}"))
+                }
+            };
+            checked.map_err(|error| format!("schedule.{}.run: {error}", schedule.plan.name))?;
         }
         Ok(())
     }

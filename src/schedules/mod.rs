@@ -23,9 +23,6 @@ use store::Folder;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
-/// The configuration file when none is named.
-pub(crate) const CONFIG_FILE: &str = "conveyor.toml";
-
 /// Milliseconds since 1970-01-01 UTC.
 pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -1,7 +1,6 @@
 //! `conveyor config test-notify`: do the mails and webhooks of a client arrive?
 
-use crate::config::{CONFIG_VARIABLE, Config};
-use crate::schedules::CONFIG_FILE;
+use crate::config::{CONFIG_FILE, CONFIG_VARIABLE, Config};
 use crate::sinks::{Notice, Sinks};
 use clap::ValueEnum;
 use serde_json::json;

@@ -3,9 +3,9 @@
 mod run_now;
 mod status;
 
-use crate::config::CONFIG_VARIABLE;
+use crate::config::{CONFIG_FILE, CONFIG_VARIABLE};
 use crate::schedules::config::{self, Schedule, What};
-use crate::schedules::{CONFIG_FILE, now};
+use crate::schedules::now;
 use crate::state::STATE_VARIABLE;
 use clap::Subcommand;
 use serde_json::{Value, json};

@@ -118,3 +118,19 @@ fn a_client_that_is_not_there_may_be_one_that_is_called_alike() {
     assert_eq!(config.no_client("nigthly"), "c.toml has no table [client.nigthly]: did you mean nightly?");
     assert!(Config::default().no_client("nightly").contains("--function and --tasks"));
 }
+
+#[test]
+fn a_client_may_be_completed_by_flags_and_one_that_is_scheduled_must_be_whole() {
+    let half = "[client.a]\n[client.a.manager]\nfunction = \"m\"\n[client.b]\nattention = \"mail\"\n";
+    assert!(read(half).unwrap().client("a").is_some());
+    let scheduled = |name: &str| {
+        let schedule = format!("{half}[schedule.s]\ncron = \"@daily\"\nrun = \"{name}\"\n");
+        read(&schedule).unwrap_err()
+    };
+    assert!(
+        scheduled("a").contains("schedule.s.run: [client.a]: its manager has no command"),
+        "{}",
+        scheduled("a")
+    );
+    assert!(scheduled("b").contains("schedule.s.run: [client.b]: attention asks"), "{}", scheduled("b"));
+}
